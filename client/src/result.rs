@@ -1,0 +1,316 @@
+//! The result file: everything one run of the load client found out, as JSON.
+//!
+//! This is the door between the client and whoever reads its results (the harness, the reports, a person with `jq`). The
+//! format is closed: an unknown field is an error, and [`SCHEMA`] changes whenever a field does.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the format.
+pub const SCHEMA: &str = "stackload-result/1";
+
+/// One run of the client. All instants are monotonic; all figures are of the window unless their name says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadResult {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The client's version, as `stackload --version` prints it.
+    pub version: String,
+    /// The client's command line, program first.
+    pub command: Vec<String>,
+    /// The URL argument, verbatim.
+    pub url: String,
+    /// What load was asked for.
+    pub load: LoadShape,
+    /// Wall-clock time at which the window opened, in microseconds since the Unix epoch. For cross-referencing logs only.
+    pub window_started_unix_us: u64,
+    /// Length of the window as it was, in seconds.
+    pub window_s: f64,
+    /// Answers completed in the window.
+    pub requests: u64,
+    /// Answers completed in warm-up and window.
+    pub requests_total: u64,
+    /// Requests written, wholly or in part, and not answered when the run ended.
+    pub in_flight_at_end: u64,
+    /// Bytes of answers (heads and bodies) read in the window.
+    pub bytes: u64,
+    /// Answers of the window by status code.
+    pub statuses: BTreeMap<u16, u64>,
+    /// What went wrong, in warm-up and window, by kind. Kinds that did not occur are absent.
+    pub errors: BTreeMap<ErrorKind, u64>,
+    /// Raw latencies of the answers completed in the window, from just before the first byte of the request is written to
+    /// the last byte of the answer.
+    pub latency_us: LatencySummary,
+    /// The distributions behind the summaries.
+    pub histograms: Histograms,
+    /// Requests in flight at the end, by age.
+    pub censored: Censored,
+    /// Who was served how often.
+    pub connections: Connections,
+    /// Share of connection-time spent waiting for an answer: the in-window parts of all requests, answered or still in
+    /// flight, over connections × window × depth. 1 for a healthy closed loop. An upper bound of 1 holds by construction,
+    /// because the part of a request's life before the window is not counted.
+    pub occupancy: f64,
+    /// One entry per full second of the window; the last may be shorter.
+    pub per_second: Vec<Second>,
+    /// How long one turn of the client's event loops took, from a return of the kernel's wait to the next call of it: what an
+    /// answer that is ready may have to wait before the client looks at it.
+    pub event_loop_turn_us: TurnSummary,
+    /// The client's own cost.
+    pub client: ProcessUsage,
+    /// Cost of each process tree named by `--watch-tree`, by its name.
+    pub watched: BTreeMap<String, TreeUsage>,
+    /// Kernel clock ticks of each CPU over the window, from /proc/stat.
+    pub cpus: Vec<CpuTicks>,
+    /// What the client itself thinks of this run.
+    pub verdict: ClientVerdict,
+}
+
+/// The load that was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadShape {
+    /// How sends are scheduled.
+    pub model: LoadModel,
+    /// Event loops, each on an OS thread of its own.
+    pub threads: u32,
+    /// Connections over all threads.
+    pub connections: u32,
+    /// Requests in flight per connection.
+    pub depth: u32,
+    /// Length of the window asked for.
+    pub duration_s: f64,
+    /// Length of the warm-up before the window.
+    pub warmup_s: f64,
+    /// Connection i of c sends first at i·spread/c.
+    pub spread_s: f64,
+    /// Age at which a request is given up.
+    pub timeout_s: f64,
+}
+
+/// How sends are scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadModel {
+    /// Each connection sends its next request when the previous answer is complete.
+    Closed,
+}
+
+/// What can go wrong with a connection or an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The kernel refused a socket, or connecting failed for another reason than the two below.
+    Connect,
+    /// Nobody listens there.
+    ConnectRefused,
+    /// No connection within the timeout.
+    ConnectTimeout,
+    /// Writing a request failed.
+    Write,
+    /// Reading an answer failed (reset by the peer, for example).
+    Read,
+    /// The peer closed before or inside an answer.
+    Eof,
+    /// Not HTTP, or HTTP that breaks its own rules.
+    Protocol,
+    /// No answer within the timeout.
+    Timeout,
+    /// A status above 399.
+    Status,
+    /// A status other than `--expect-status`.
+    UnexpectedStatus,
+    /// A body that differs from `--expect-body` in length, or, where it was sampled, in bytes.
+    UnexpectedBody,
+}
+
+/// Moments and percentiles of a latency distribution, in microseconds; all 0 when `count` is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencySummary {
+    /// Latencies recorded.
+    pub count: u64,
+    /// Smallest.
+    pub min: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation (n − 1).
+    pub stdev: f64,
+    /// 50th percentile.
+    pub p50: u64,
+    /// 75th percentile.
+    pub p75: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// HDR histograms, V2 encoding (uncompressed), base64, values in microseconds, 3 significant digits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Histograms {
+    /// Latencies as measured.
+    pub raw: String,
+    /// Latencies from the intended instants; absent in the closed loop, which has none.
+    pub corrected: Option<String>,
+}
+
+/// Requests that were sent and had no answer when the run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Censored {
+    /// How many.
+    pub count: u64,
+    /// Age of the youngest, in microseconds; 0 when there is none.
+    pub age_min_us: u64,
+    /// Median age.
+    pub age_median_us: u64,
+    /// Age of the oldest.
+    pub age_max_us: u64,
+    /// HDR V2 histogram of the ages, base64.
+    pub ages: String,
+}
+
+/// Who was served how often.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connections {
+    /// Answers in the window, per connection, in the order of the connections.
+    pub answers: Vec<u64>,
+    /// Connections that never finished a request, warm-up included.
+    pub never_answered: u64,
+    /// Connections without an answer in the window although one of their requests was in flight for all of it.
+    pub starved: u64,
+    /// Fewest answers of a connection in the window.
+    pub answers_min: u64,
+    /// Median answers of a connection.
+    pub answers_median: u64,
+    /// Most answers of a connection.
+    pub answers_max: u64,
+    /// Jain's fairness index of `answers`: 1 when all are equal, 1/c when one has all; 0 when there were no answers.
+    pub jain: f64,
+    /// Connections opened, the replacement of closed ones included.
+    pub opened: u64,
+}
+
+/// One second of the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    /// Answers.
+    pub requests: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Errors of all kinds.
+    pub errors: u64,
+    /// HDR V2 histogram of the raw latencies, base64.
+    pub latency: String,
+}
+
+/// Turns of the client's event loops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnSummary {
+    /// Turns in the window, over all threads.
+    pub count: u64,
+    /// Median length.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Longest.
+    pub max: u64,
+}
+
+/// What one process used in the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessUsage {
+    /// CPU seconds from the kernel's per-process CPU clock.
+    pub cpu_s: f64,
+    /// User part, in seconds. Sampled by ticks: indicative only.
+    pub user_s: f64,
+    /// Kernel part, in seconds. Sampled by ticks: indicative only.
+    pub sys_s: f64,
+    /// Peak resident set up to the end of the window, in bytes.
+    pub rss_peak_bytes: u64,
+    /// Threads at the end of the window.
+    pub threads: u64,
+    /// Context switches, voluntary and not, of the threads that lived through the window.
+    pub context_switches: u64,
+}
+
+/// What a process and its descendants used in the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeUsage {
+    /// The root's process id.
+    pub pid: u32,
+    /// Sum over the tree (peak resident sets are added up).
+    pub total: ProcessUsage,
+    /// Processes in the tree at the end of the window.
+    pub processes: u64,
+    /// Descendants that appeared in the window.
+    pub appeared: Vec<u32>,
+    /// Descendants that vanished in the window; their CPU time of the window is not in `total`.
+    pub vanished: Vec<u32>,
+    /// False when the root itself was gone at the end of the window; `total` then holds what could still be read.
+    pub alive: bool,
+}
+
+/// Kernel clock ticks (1/100 s) one CPU spent in each state over the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuTicks {
+    /// CPU number.
+    pub cpu: u32,
+    /// User mode, niced included.
+    pub user: u64,
+    /// Kernel mode.
+    pub system: u64,
+    /// Interrupts, hard and soft.
+    pub irq: u64,
+    /// Idle, waiting for I/O included.
+    pub idle: u64,
+    /// Taken by the hypervisor.
+    pub steal: u64,
+}
+
+impl CpuTicks {
+    /// Share of the window in which this CPU was not idle, 0 to 1; stolen time counts as busy.
+    pub fn busy(&self) -> f64 {
+        let busy = self.user + self.system + self.irq + self.steal;
+        let all = busy + self.idle;
+        if all == 0 { 0.0 } else { busy as f64 / all as f64 }
+    }
+}
+
+/// What the client itself thinks of a run, with the reason in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientVerdict {
+    /// The kind.
+    pub kind: ClientVerdictKind,
+    /// One sentence that names the figures it rests on; empty for `ok`.
+    pub reason: String,
+}
+
+/// Kinds of [`ClientVerdict`], worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientVerdictKind {
+    /// Connections went without answers.
+    Starved,
+    /// Errors occurred.
+    Errors,
+    /// The client's event loop was late for more than a tenth of the median latency, or its threads were saturated.
+    ClientLimited,
+    /// Nothing to object.
+    Ok,
+}

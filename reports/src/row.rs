@@ -1,0 +1,204 @@
+//! A row: one trial of one cell, as a line of `rows.jsonl`.
+//!
+//! Rows are the door between the harness and the reports. The format is closed (an unknown field is an error); the raw
+//! result file of the client, named by [`Row::raw`], holds what a row only sums up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the format of `run.json` and `rows.jsonl` together.
+pub const SCHEMA: &str = "stackbench-run/1";
+
+/// One trial of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Scenario's name.
+    pub scenario: String,
+    /// Stack's name.
+    pub stack: String,
+    /// Null for an ordinary row; 1 or 2 for the two names of an A/A pair.
+    pub twin: Option<u8>,
+    /// What the stack is in the suite.
+    pub role: Role,
+    /// Request's name, for example `cache_hit`.
+    pub request: String,
+    /// Which colour of handler answered.
+    pub mode: Mode,
+    /// Step of the load, counted from 0; null for scenarios of one step.
+    pub step: Option<u32>,
+    /// Block in which this trial ran, from 1. Every cell of a scenario runs once in each block.
+    pub trial: u32,
+    /// Which CPUs the processes might use.
+    pub placement: Placement,
+    /// Store in words: `embedded`, `redis 7.0.15`, …
+    pub store_name: String,
+    /// What the figures may be used for.
+    pub verdict: Verdict,
+    /// The verdict's reason in one sentence that says what was seen; empty for `ok`.
+    pub reason: String,
+    /// Why the trial failed; null unless `verdict` is `failed`.
+    pub error: Option<String>,
+    /// Answers in the window.
+    pub requests: u64,
+    /// Answers in warm-up and window.
+    pub requests_total: u64,
+    /// Requests sent and not answered when the client stopped.
+    pub in_flight_at_end: u64,
+    /// Answers per second over the window.
+    pub requests_per_sec: f64,
+    /// What this cell could reach at most, per second; null if nothing bounds it but the machine and no ceiling was measured.
+    pub ceiling_per_sec: Option<f64>,
+    /// Where the ceiling comes from, in words: `2000 connections / 200.1 ms`, `null server`, …; null with the ceiling.
+    pub ceiling_source: Option<String>,
+    /// The client's occupancy ρ.
+    pub occupancy: f64,
+    /// Raw latencies.
+    pub latency_us: Latency,
+    /// Errors by kind, warm-up included.
+    pub errors: BTreeMap<String, u64>,
+    /// Cost of the server's process tree in the window.
+    pub server: Cost,
+    /// Cost of the store's process tree; all zero if the harness did not start it.
+    pub store: Cost,
+    /// Cost of the client.
+    pub client: Cost,
+    /// Busy time of all CPUs of the machine, per answer, in microseconds; what the three costs do not explain is noise.
+    pub box_us_per_request: f64,
+    /// Commands the store saw in the whole trial, the harness's own left out.
+    pub store_commands: BTreeMap<String, u64>,
+    /// Connections that never finished a request.
+    pub never_answered: u64,
+    /// Server workers.
+    pub workers: u32,
+    /// Blocking threads, and blocking store connections.
+    pub pool: u32,
+    /// Connections of the load.
+    pub connections: u32,
+    /// Length of the window, in seconds.
+    pub window_s: f64,
+    /// When the trial began, RFC 3339, UTC.
+    pub started: String,
+    /// CPUs each process was bound to, by `server`, `store` and `client`; empty lists when free.
+    pub cpus: BTreeMap<String, Vec<u32>>,
+    /// Command lines, by `server`, `store` and `client`.
+    pub commands: BTreeMap<String, Vec<String>>,
+    /// SHA-256 of the server's program file, in hexadecimal; null if it could not be read.
+    pub server_sha256: Option<String>,
+    /// The client's result file, relative to the run directory; null if there is none.
+    pub raw: Option<String>,
+    /// The client's wrk report, relative to the run directory; null if there is none.
+    pub wrk: Option<String>,
+}
+
+/// Percentiles of raw latency, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Smallest.
+    pub min: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// What a process tree used in the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// CPU time per answer, in microseconds, by the kernel's per-process CPU clock.
+    pub cpu_us_per_request: f64,
+    /// CPU time, in seconds.
+    pub cpu_s: f64,
+    /// User part; indicative (tick-sampled).
+    pub cpu_user_s: f64,
+    /// Kernel part; indicative (tick-sampled).
+    pub cpu_sys_s: f64,
+    /// Peak resident set, in bytes.
+    pub rss_peak_bytes: u64,
+    /// Threads at the end of the window.
+    pub threads: u64,
+    /// Context switches per answer.
+    pub context_switches_per_request: f64,
+}
+
+/// What a stack is in the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// One of the compared.
+    Stack,
+    /// Does nothing but answer: what client and machine can do at most.
+    Ceiling,
+    /// Does the work with nothing around it: what the job costs at least.
+    Floor,
+    /// Cheats on purpose, so that the suite can show that it notices.
+    Trap,
+}
+
+/// Which colour of handler answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// `/sync/…`: the blocking store client.
+    Sync,
+    /// `/async/…`: the asynchronous store client.
+    Async,
+}
+
+/// Which CPUs the processes might use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// The server alone on its CPUs; workers = those CPUs.
+    Pinned,
+    /// No binding; workers = CPUs of the machine.
+    Free,
+}
+
+/// What a row's figures may be used for. Only [`Verdict::Ok`] and [`Verdict::LatencyBound`] enter a rank on speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The throughput is the server's own.
+    Ok,
+    /// The delay's or the pool's ceiling was reached and nobody was saturated.
+    LatencyBound,
+    /// The client's CPUs were saturated by others than the server.
+    #[serde(rename = "peer-limited(client)")]
+    PeerLimitedClient,
+    /// The store's CPUs were.
+    #[serde(rename = "peer-limited(store)")]
+    PeerLimitedStore,
+    /// Client and store share CPUs, and these were saturated.
+    #[serde(rename = "peer-limited(both)")]
+    PeerLimitedBoth,
+    /// The load client was too late to see answers in time.
+    ClientLimited,
+    /// The store answered later than its delays say.
+    StoreLate,
+    /// Nobody was busy, and no ceiling explains it.
+    Idle,
+    /// Connections went without answers.
+    Starved,
+    /// Answers came sooner than the store could have answered.
+    Impossible,
+    /// Errors occurred.
+    Errors,
+    /// The first and the last third of the window differ.
+    Unsteady,
+    /// The machine was disturbed.
+    Noisy,
+    /// No figure: the reason is in [`Row::error`].
+    Failed,
+}
