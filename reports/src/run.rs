@@ -1,0 +1,204 @@
+//! A run: everything that held for all of its rows, as `run.json`.
+//!
+//! Written once before the first trial and again when the run ends, so that a run that was killed can still be read: its
+//! [`RunMeta::ended`] is null. The format is closed: an unknown field is an error.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::row::{Mode, Placement, Role};
+
+/// What held for a whole run: the contents of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunMeta {
+    /// [`crate::row::SCHEMA`].
+    pub schema: String,
+    /// The harness's command line, program first.
+    pub command: Vec<String>,
+    /// Seed of the order of cells within a block.
+    pub seed: u64,
+    /// When the run began, RFC 3339, UTC.
+    pub started: String,
+    /// When it ended; null while it runs, and for ever if it was killed.
+    pub ended: Option<String>,
+    /// Which CPUs the processes might use.
+    pub placement: Placement,
+    /// The store behind every server.
+    pub store: StoreMeta,
+    /// The machine.
+    pub machine: MachineInfo,
+    /// First line of `--version` of each program, by name: `stackbench`, `stackload` and every stack.
+    pub versions: BTreeMap<String, String>,
+    /// SHA-256 of each program file in hexadecimal, by its path relative to the workspace.
+    pub binaries: BTreeMap<String, String>,
+    /// The source the programs were built from.
+    pub git: GitMeta,
+    /// SHA-256 of `Cargo.lock` in hexadecimal; null where there is none.
+    pub lock_sha256: Option<String>,
+    /// The build profile of the programs.
+    pub profile: ProfileMeta,
+    /// The allocator that the Rust servers and the embedded store share.
+    pub allocator: String,
+    /// The scenarios, in the order of the command line, as they were run (options of the command line applied).
+    pub scenarios: Vec<ScenarioMeta>,
+    /// The stacks, in the order of the command line, or by name.
+    pub stacks: Vec<StackMeta>,
+    /// How much was planned, so that a reader of a killed run knows what is missing.
+    pub plan: PlanMeta,
+}
+
+/// The store behind every server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreMeta {
+    /// In words, as in [`crate::row::Row::store_name`]: `embedded`, `redis 7.0.15`, …
+    pub name: String,
+    /// Where it came from.
+    pub kind: StoreKind,
+    /// Its URL, a password left out; null where each trial starts a store on a port of its own.
+    pub url: Option<String>,
+    /// The command line that starts it, program first; empty for [`StoreKind::Url`].
+    pub command: Vec<String>,
+    /// Its settings by name, as far as it told them.
+    pub config: BTreeMap<String, String>,
+}
+
+/// Where a store came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// The project's own `fake-redis`, started by the harness.
+    Embedded,
+    /// A `redis-server` of the machine, started by the harness.
+    Spawn,
+    /// One that was running already, given as a URL.
+    Url,
+}
+
+/// The machine a run was made on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineInfo {
+    /// Host name.
+    pub host: String,
+    /// The processor's name for itself.
+    pub cpu_model: String,
+    /// Logical CPUs the run might use.
+    pub cpus: u32,
+    /// Physical cores behind them.
+    pub physical_cores: u32,
+    /// Kernel name, release and version.
+    pub kernel: String,
+    /// Main memory, in bytes.
+    pub memory_bytes: u64,
+    /// Frequency governor; null where the machine does not say (most virtual ones).
+    pub governor: Option<String>,
+    /// Limit of open files per process, as the run had it.
+    pub nofile: u64,
+    /// The kernel's bound on a listen backlog.
+    pub somaxconn: u64,
+    /// Load averages over 1, 5 and 15 minutes just before the first trial.
+    pub loadavg: [f64; 3],
+}
+
+/// The source the programs were built from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitMeta {
+    /// Commit; null outside a repository.
+    pub revision: Option<String>,
+    /// Whether tracked files differed from that commit; null outside a repository.
+    pub dirty: Option<bool>,
+}
+
+/// A build profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileMeta {
+    /// Cargo's name for it.
+    pub name: String,
+    /// Its settings in words: `opt-level 3, lto thin, codegen-units 1`.
+    pub settings: String,
+}
+
+/// A scenario as it was run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioMeta {
+    /// Its name, as in [`crate::row::Row::scenario`].
+    pub name: String,
+    /// One line for headings.
+    pub title: String,
+    /// The study it reproduces, or why it is there.
+    pub source: String,
+    /// What it shows and what it cannot.
+    pub analysis: String,
+    /// Its requests, once for each mode, in the order of the file.
+    pub requests: Vec<RequestMeta>,
+    /// Delay the store adds, by command, as the file writes it (`20ms`).
+    pub delays: BTreeMap<String, String>,
+    /// Connections of the load.
+    pub connections: u32,
+    /// Length of the window, in seconds.
+    pub duration_s: f64,
+    /// Length of the warm-up, in seconds.
+    pub warmup_s: f64,
+    /// Blocks.
+    pub trials: u32,
+    /// Blocking threads, and blocking store connections.
+    pub pool: u32,
+    /// Server workers.
+    pub workers: u32,
+}
+
+/// A request in one mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestMeta {
+    /// Its name, as in [`crate::row::Row::request`].
+    pub name: String,
+    /// Its mode.
+    pub mode: Mode,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+}
+
+/// A stack as it was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackMeta {
+    /// Its name, as in [`crate::row::Row::stack`].
+    pub name: String,
+    /// What it is in the suite.
+    pub role: Role,
+    /// `deployed`, `controlled` or `both`.
+    pub panel: String,
+    /// Concurrency model in words.
+    pub model: String,
+    /// Library that parses HTTP.
+    pub http: String,
+    /// Store client.
+    pub redis: String,
+    /// Modes it answers.
+    pub modes: Vec<Mode>,
+    /// Modes it bridges from the other colour.
+    pub bridged: Vec<Mode>,
+    /// First line of its `--version`.
+    pub version: String,
+    /// What its card says.
+    pub notes: String,
+}
+
+/// How much was planned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanMeta {
+    /// Cells: scenario × stack × request × mode.
+    pub cells: u64,
+    /// Trials of all cells: the rows a complete run has.
+    pub trials: u64,
+}
