@@ -1,0 +1,90 @@
+//! Every limit the servers share, each with its reason, and the one limit of the system they raise themselves.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+
+/// Header lines of one request. A browser sends about 20, a proxy adds a few; hyper's own default is 100.
+pub const MAX_HEADERS: usize = 64;
+
+/// Bytes of one request head, request line included: what most servers of the field accept (nginx: 4 × 8 KiB).
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Bytes of one request body after transfer decoding. Bodies are read and thrown away, so this bounds time, not memory.
+pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
+
+/// How long a store may take to answer one command. Far above any delay a scenario asks for, so that it only fires when
+/// the store is stuck.
+pub const STORE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long connecting to the store may take. A store on the same machine or network connects in milliseconds.
+pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to answer.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to send one request head; what is idle between requests may stay so.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections the kernel completes before the server accepts them. 128, the usual default, overflows when thousands
+/// of clients connect at once, and each of those then waits a second for its SYN to be sent again. Linux caps this
+/// value at `net.core.somaxconn`, which is 4096 as well.
+pub const BACKLOG: i32 = 4096;
+
+/// Descriptors a server needs beside those of its connections: standard streams, listener, pollers, logs.
+pub const SPARE_DESCRIPTORS: u64 = 64;
+
+/// The limit of open files cannot be raised to what is needed.
+#[derive(Debug, Error)]
+#[error(
+    "{needed} open files are needed, but the hard limit is {hard}: raise it (`ulimit -Hn {needed}` as root, then \
+     `ulimit -n {needed}`) or ask for fewer connections"
+)]
+pub struct NofileError {
+    /// Descriptors asked for.
+    pub needed: u64,
+    /// Descriptors the system allows at most.
+    pub hard: u64,
+}
+
+/// Raises the soft limit of open files to `needed` if it is lower, and returns the limit that then holds.
+///
+/// # Errors
+/// When the hard limit is lower than `needed`. The message names both figures and the remedy.
+pub fn raise_nofile(needed: u64) -> Result<u64, NofileError> {
+    // `None` is the kernel's "unlimited".
+    let limits = getrlimit(Resource::Nofile);
+    let soft = limits.current.unwrap_or(u64::MAX);
+    let hard = limits.maximum.unwrap_or(u64::MAX);
+    if soft >= needed {
+        return Ok(soft);
+    }
+    let refused = NofileError { needed, hard };
+    if hard < needed {
+        return Err(refused);
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limits.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|_| refused)?;
+    Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_need_below_the_limit_changes_nothing() {
+        let before = getrlimit(Resource::Nofile).current;
+        assert!(raise_nofile(16).unwrap() >= 16);
+        assert_eq!(getrlimit(Resource::Nofile).current, before);
+    }
+
+    #[test]
+    fn a_refusal_names_both_figures_and_the_remedy() {
+        let message = NofileError { needed: 30_000, hard: 20_000 }.to_string();
+        for part in ["30000", "20000", "ulimit -n 30000"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
