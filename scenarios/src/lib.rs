@@ -1,1 +1,3 @@
-//! Placeholder until its room is built.
+//! Runs every stack through the same scenarios and tabulates what it found.
+
+pub mod conformance;

@@ -1,0 +1,134 @@
+//! What a case is given, and the steps most cases take.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use stackbench_reports::row::Mode;
+
+use super::wire::{Answer, Connection};
+
+/// The body of every 200.
+pub(super) const OK_BODY: &str = r#"{"status": "ok"}"#;
+/// The route that leaves the store alone.
+pub(super) const CHECK: &str = "/check";
+/// A path no server knows.
+pub(super) const UNKNOWN: &str = "/no/such/path";
+
+/// A server under test.
+pub(super) struct Probe {
+    addr: SocketAddr,
+    modes: Vec<&'static str>,
+    deadline: Instant,
+}
+
+/// What a cache route asks of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Hit,
+    Set,
+}
+
+impl Operation {
+    pub(super) const ALL: [Self; 2] = [Self::Hit, Self::Set];
+
+    /// The one command it costs.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Self::Hit => "get",
+            Self::Set => "set",
+        }
+    }
+}
+
+impl Probe {
+    pub(super) fn new(addr: SocketAddr, modes: &[Mode], budget: Duration) -> Self {
+        let name = |mode: &Mode| match mode {
+            Mode::Sync => "sync",
+            Mode::Async => "async",
+        };
+        Self { addr, modes: modes.iter().map(name).collect(), deadline: Instant::now() + budget }
+    }
+
+    /// The paths of one operation, in each mode the stack answers.
+    pub(super) fn paths(&self, operation: Operation) -> Vec<String> {
+        let name = match operation {
+            Operation::Hit => "cache_hit",
+            Operation::Set => "cache_set",
+        };
+        self.modes.iter().map(|mode| format!("/myapp/{mode}/{name}")).collect()
+    }
+
+    /// Every path that answers 200.
+    pub(super) fn known_paths(&self) -> Vec<String> {
+        let cache = Operation::ALL.into_iter().flat_map(|operation| self.paths(operation));
+        std::iter::once(CHECK.to_string()).chain(cache).collect()
+    }
+
+    pub(super) fn connect(&self) -> Result<Connection> {
+        Connection::open(self.addr, self.deadline)
+    }
+
+    pub(super) fn connect_many(&self, count: usize) -> Result<Vec<Connection>> {
+        (0..count).map(|_| self.connect()).collect()
+    }
+
+    /// Sends one request on a connection of its own.
+    pub(super) fn ask(&self, request: impl AsRef<[u8]>) -> Result<Answer> {
+        let mut connection = self.connect()?;
+        connection.send(request)?;
+        connection.answer()
+    }
+
+    /// Demands that the server still answers new connections.
+    pub(super) fn expect_alive(&self) -> Result<()> {
+        self.ask(get(CHECK)).and_then(|answer| expect_ok(&answer)).context("afterwards, on a new connection")
+    }
+}
+
+/// A plain request for a path.
+pub(super) fn get(path: &str) -> String {
+    request("GET", path)
+}
+
+/// A plain request.
+pub(super) fn request(method: &str, path: &str) -> String {
+    request_with(method, path, "")
+}
+
+/// A request with more headers, each ended by CRLF.
+pub(super) fn request_with(method: &str, path: &str, headers: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n")
+}
+
+/// Sends a plain GET and reads its answer, which must be the usual 200.
+pub(super) fn expect_ok_for(connection: &mut Connection, path: &str) -> Result<()> {
+    connection.send(get(path))?;
+    connection.answer().and_then(|answer| expect_ok(&answer)).with_context(|| format!("GET {path}"))
+}
+
+/// Demands the usual 200, to the byte.
+pub(super) fn expect_ok(answer: &Answer) -> Result<()> {
+    expect_json(answer, 200)?;
+    let body = answer.body.escape_ascii();
+    ensure!(answer.body == OK_BODY.as_bytes(), "the body is `{body}`, not `{OK_BODY}`");
+    Ok(())
+}
+
+/// Demands an error in JSON.
+pub(super) fn expect_error(answer: &Answer, status: u16) -> Result<()> {
+    expect_json(answer, status)?;
+    let body = answer.body.escape_ascii();
+    let parsed: serde_json::Value =
+        serde_json::from_slice(&answer.body).with_context(|| format!("the body `{body}` is not JSON"))?;
+    ensure!(parsed.get("error").is_some(), "the body `{body}` has no `error`");
+    Ok(())
+}
+
+fn expect_json(answer: &Answer, status: u16) -> Result<()> {
+    let body = answer.body.escape_ascii();
+    ensure!(answer.status == status, "the status is {}, not {status} (body `{body}`)", answer.status);
+    let kind = answer.header("content-type")?;
+    ensure!(kind == "application/json", "the Content-Type is `{kind}`, not `application/json`");
+    Ok(())
+}
