@@ -1,0 +1,20 @@
+//! Turns the workspace's lock file into a table, so that the versions a server prints are the ones it was built with.
+
+use std::{env, fs, io, path::Path};
+
+fn main() -> io::Result<()> {
+    let variable = |name| env::var(name).map_err(io::Error::other);
+    let lock = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../../Cargo.lock");
+    println!("cargo::rerun-if-changed={}", lock.display());
+    let table = fs::read_to_string(lock)?
+        .split("[[package]]")
+        .skip(1)
+        .filter_map(|package| Some(format!("    ({:?}, {:?}),\n", field(package, "name")?, field(package, "version")?)))
+        .collect::<String>();
+    fs::write(Path::new(&variable("OUT_DIR")?).join("locked.rs"), format!("&[\n{table}]"))
+}
+
+/// The value of a `key = "value"` line.
+fn field<'a>(package: &'a str, key: &str) -> Option<&'a str> {
+    package.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"'))
+}
