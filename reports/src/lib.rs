@@ -3,9 +3,78 @@
 //! # Layout
 //! - [`row`]: one trial of one cell, as a line of `rows.jsonl`.
 //! - [`run`]: what held for the whole run, as `run.json`.
+//! - [`dir`]: a run directory, read back; damaged lines are named and skipped.
+//! - [`summary`]: trials to cells (medians, ranges, the worst verdict).
+//! - [`table`]: cells to tables (order, rank, notes), and what stands above them ([`heading`]).
+//! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+
+pub mod dir;
+pub mod format;
+pub mod heading;
+pub mod number;
 pub mod row;
 pub mod run;
+#[cfg(test)]
+mod sample;
+pub mod summary;
+pub mod table;
 
+pub use dir::{LoadError, Run, RunDir};
+pub use format::Format;
 pub use row::Row;
 pub use run::RunMeta;
+
+/// The files [`render`] makes, and how each is drawn.
+const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown)];
+
+/// A run's tables for a terminal of 120 columns.
+pub fn terminal(run: &Run) -> String {
+    Format::Terminal.draw(run)
+}
+
+/// A run's tables in GitHub's Markdown.
+pub fn markdown(run: &Run) -> String {
+    Format::Markdown.draw(run)
+}
+
+/// Makes (again) every file of a run directory that can be made from its `run.json` and `rows.jsonl`, and returns what was
+/// read, so that the caller need not read it again.
+///
+/// # Errors
+/// When the directory is no run, or a file in it cannot be written.
+pub fn render(dir: &Path) -> Result<Run> {
+    let run = RunDir::load(dir)?;
+    for (name, format) in FILES {
+        write_whole(&dir.join(name), &format.draw(&run))?;
+    }
+    Ok(run)
+}
+
+/// Readers see the old file or the new one, never half of one.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let unfinished = path.with_added_extension("tmp");
+    fs::write(&unfinished, text).with_context(|| format!("cannot write {}", unfinished.display()))?;
+    fs::rename(&unfinished, path)
+        .with_context(|| format!("cannot rename {} to {}", unfinished.display(), path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rendering_makes_the_report_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(dir::RUN_FILE), serde_json::to_string(&sample::meta()).unwrap()).unwrap();
+        let line = serde_json::to_string(&sample::row("tokio")).unwrap() + "\n";
+        fs::write(dir.path().join(dir::ROWS_FILE), line).unwrap();
+        let run = render(dir.path()).unwrap();
+        let report = fs::read_to_string(dir.path().join("report.md")).unwrap();
+        assert_eq!(report, markdown(&run));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+}

@@ -1,0 +1,122 @@
+//! Tables in GitHub's Markdown.
+
+use crate::{
+    dir::Run,
+    heading,
+    number::NONE,
+    row::Mode,
+    run::StackMeta,
+    table::{self, Figure, Headline, Line, Section, Table},
+};
+
+/// Draws a run.
+pub fn draw(run: &Run) -> String {
+    let scenarios: Vec<&str> = run.meta.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    let mut text = format!("# stackbench: {}\n\n", scenarios.join(", "));
+    bullets(&mut text, heading::provenance(run).iter().map(String::as_str));
+    for section in table::sections(run) {
+        draw_section(&mut text, &section);
+    }
+    if run.rows.is_empty() {
+        text.push_str("There are no rows: the run ended before its first trial did.\n\n");
+    }
+    text.push_str("## How to read this\n\n");
+    bullets(&mut text, heading::reading().iter().copied());
+    if !run.meta.stacks.is_empty() {
+        draw_stacks(&mut text, &run.meta.stacks);
+    }
+    if !run.warnings.is_empty() {
+        text.push_str("## Lines that could not be read\n\n");
+        bullets(&mut text, run.warnings.iter().map(String::as_str));
+    }
+    text.truncate(text.trim_end().len());
+    text + "\n"
+}
+
+fn bullets<'a>(text: &mut String, lines: impl Iterator<Item = &'a str>) {
+    for line in lines {
+        text.push_str(&format!("- {line}\n"));
+    }
+    text.push('\n');
+}
+
+fn draw_section(text: &mut String, section: &Section) {
+    text.push_str(&format!("## {}\n\n", section.title));
+    bullets(text, section.facts.iter().map(String::as_str));
+    if !section.analysis.is_empty() {
+        text.push_str(&format!("{}\n\n", section.analysis));
+    }
+    for table in &section.tables {
+        draw_table(text, table);
+    }
+}
+
+fn draw_table(text: &mut String, table: &Table) {
+    let mark =
+        |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
+    text.push_str(&format!("### {} (by {})\n\n", table.title, table.headline.words()));
+    text.push_str(&format!(
+        "| # | stack | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak RSS | \
+         verdict |\n|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+        mark(Headline::Rate, "requests/s"),
+        mark(Headline::CpuPerRequest, "server CPU µs/req"),
+    ));
+    for line in &table.lines {
+        text.push_str(&table_line(line, table.headline));
+    }
+    text.push('\n');
+    if !table.ceilings.is_empty() {
+        text.push_str(&format!("Ceiling: {}.\n\n", table.ceilings));
+    }
+    for (index, note) in table.notes.iter().enumerate() {
+        text.push_str(&format!("{}. {}: {}\n", index + 1, note.stacks.join(", "), note.text));
+    }
+    if !table.notes.is_empty() {
+        text.push('\n');
+    }
+}
+
+fn table_line(line: &Line, headline: Headline) -> String {
+    let figure = |figure: &Figure, of: Option<Headline>| {
+        let is_bold = of == Some(headline) && figure.median != NONE;
+        let median = if is_bold { format!("**{}**", figure.median) } else { figure.median.clone() };
+        figure.range.as_ref().map_or_else(|| median.clone(), |range| format!("{median} {range}"))
+    };
+    let note = line.note.map(|number| format!(" [{number}]")).unwrap_or_default();
+    let share = line.verdict_share.as_ref().map(|share| format!(" ({share})")).unwrap_or_default();
+    let cells = [
+        line.rank.map(|rank| rank.to_string()).unwrap_or_default(),
+        line.name.replace('|', "\\|"),
+        figure(&line.rate, Some(Headline::Rate)),
+        figure(&line.ceiling_percent, None),
+        figure(&line.p50, None),
+        figure(&line.p99, None),
+        figure(&line.server_us, Some(Headline::CpuPerRequest)),
+        figure(&line.store_us, None),
+        figure(&line.client_us, None),
+        figure(&line.rss, None),
+        format!("{}{share}{note}", line.verdict),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn draw_stacks(text: &mut String, stacks: &[StackMeta]) {
+    text.push_str("## The stacks\n\n| stack | model | HTTP | store client | sync | async | version |\n");
+    text.push_str("|:--|:--|:--|:--|:--|:--|:--|\n");
+    for stack in stacks {
+        let how = |mode: Mode| match (stack.modes.contains(&mode), stack.bridged.contains(&mode)) {
+            (false, _) => "no",
+            (true, true) => "bridged",
+            (true, false) => "native",
+        };
+        let cells = [&stack.name, &stack.model, &stack.http, &stack.redis].map(|words| words.replace('|', "\\|"));
+        let version = stack.version.replace('|', "\\|");
+        text.push_str(&format!("| {} | {} | {} | {version} |\n", cells.join(" | "), how(Mode::Sync), how(Mode::Async)));
+    }
+    text.push('\n');
+    let noted = stacks.iter().filter(|stack| !stack.notes.trim().is_empty());
+    let notes: Vec<String> = noted.map(|stack| format!("**{}**: {}", stack.name, stack.notes.trim())).collect();
+    if !notes.is_empty() {
+        bullets(text, notes.iter().map(String::as_str));
+    }
+}

@@ -1,0 +1,119 @@
+//! Ways to draw a run. Adding one is one file here and one line in each of the two tables below.
+
+use crate::dir::Run;
+
+mod markdown;
+mod terminal;
+
+/// A way to draw a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For a terminal of 120 columns.
+    Terminal,
+    /// GitHub's Markdown.
+    Markdown,
+}
+
+/// Formats by the names that command lines use.
+pub const FORMATS: &[(&str, Format)] = &[("text", Format::Terminal), ("md", Format::Markdown)];
+
+impl Format {
+    /// Draws a run.
+    pub fn draw(self, run: &Run) -> String {
+        match self {
+            Self::Terminal => terminal::draw(run),
+            Self::Markdown => markdown::draw(run),
+        }
+    }
+
+    /// The format of a name of [`FORMATS`].
+    pub fn named(name: &str) -> Option<Self> {
+        FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+    use crate::{
+        row::{Role, Row, Verdict},
+        sample,
+    };
+
+    /// Three trials each of a good stack, a limited one and the ceiling, and one that did not start.
+    fn run() -> Run {
+        let mut rows = Vec::new();
+        for trial in 1..=3 {
+            let step = f64::from(trial);
+            let mut tokio = Row { trial, requests_per_sec: 9_990.0 + step, ..sample::row("tokio") };
+            tokio.verdict = Verdict::LatencyBound;
+            tokio.reason = "99.8 % of 2000 connections / 199.8 ms".to_owned();
+            let mut threads = Row { trial, requests_per_sec: 9_000.0 + step, ..sample::row("thread-pool") };
+            threads.server.cpu_us_per_request = 40.0 + step;
+            threads.verdict = Verdict::PeerLimitedBoth;
+            threads.reason = "the CPUs of client and store were 97 % busy".to_owned();
+            let mut null = Row { trial, requests_per_sec: 123_456.0 + 1000.0 * step, ..sample::row("null") };
+            null.role = Role::Ceiling;
+            null.ceiling_per_sec = None;
+            null.ceiling_source = None;
+            let mut broken = Row { trial, verdict: Verdict::Failed, ..sample::row("broken") };
+            broken.error = Some("exited with status 2 before it listened:\n  error: no such | flag".to_owned());
+            rows.extend([broken, null, threads, tokio]);
+        }
+        Run { meta: sample::meta(), rows, warnings: vec!["rows.jsonl:13: EOF while parsing".to_owned()] }
+    }
+
+    /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look at it).
+    fn assert_drawn(format: Format, name: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
+        let drawn = format.draw(&run());
+        if env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&path, &drawn).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            drawn, expected,
+            "{name} differs; if it should, run again with UPDATE_EXPECTED=1 in the environment"
+        );
+    }
+
+    #[test]
+    fn a_terminal_of_120_columns_is_wide_enough() {
+        let mut run = run();
+        for row in &mut run.rows {
+            row.stack.push('x');
+            row.requests_per_sec += 100_000.0;
+            row.server.cpu_us_per_request += 1_000.0;
+        }
+        let text = Format::Terminal.draw(&run);
+        for line in text.lines() {
+            assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+        }
+    }
+
+    #[test]
+    fn the_terminal_shows_the_stacks_side_by_side() {
+        assert_drawn(Format::Terminal, "terminal.txt");
+    }
+
+    #[test]
+    fn markdown_shows_the_stacks_side_by_side() {
+        assert_drawn(Format::Markdown, "markdown.md");
+    }
+
+    #[test]
+    fn a_run_without_rows_says_so() {
+        let run = Run { rows: Vec::new(), ..run() };
+        for (_, format) in FORMATS {
+            assert!(format.draw(&run).contains("There are no rows"));
+        }
+    }
+
+    #[test]
+    fn formats_are_found_by_name() {
+        assert_eq!(Format::named("md"), Some(Format::Markdown));
+        assert_eq!(Format::named("pdf"), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! Tables for a terminal.
+
+use comfy_table::{Cell, CellAlignment, LineStyle, Table as Grid, presets};
+
+use crate::{
+    dir::Run,
+    heading,
+    table::{self, Figure, Headline, Line, Section, Table},
+};
+
+/// Prose is broken here; the tables fit 120 columns by themselves.
+const WIDTH: usize = 110;
+/// Columns up to this index hold words and stand left; figures stand right.
+const NAME_COLUMN: usize = 1;
+
+/// Draws a run.
+pub fn draw(run: &Run) -> String {
+    let mut text = String::new();
+    for section in table::sections(run) {
+        draw_section(&mut text, &section);
+    }
+    if run.rows.is_empty() {
+        text.push_str("There are no rows: the run ended before its first trial did.\n\n");
+    }
+    for line in heading::reading() {
+        text.push_str(&wrapped("", line));
+    }
+    text.push('\n');
+    for line in heading::provenance(run) {
+        text.push_str(&wrapped("", &line));
+    }
+    for warning in &run.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text
+}
+
+fn draw_section(text: &mut String, section: &Section) {
+    text.push_str(&format!("{}\n{}\n", section.title, "═".repeat(section.title.chars().count())));
+    for fact in &section.facts {
+        text.push_str(&wrapped("", fact));
+    }
+    text.push('\n');
+    for table in &section.tables {
+        text.push_str(&format!("{} (by {})\n", table.title, table.headline.words()));
+        text.push_str(&grid(table));
+        text.push('\n');
+        if !table.ceilings.is_empty() {
+            text.push_str(&wrapped("  ceiling: ", &table.ceilings));
+        }
+        for (index, note) in table.notes.iter().enumerate() {
+            let words = format!("{}: {}", note.stacks.join(", "), note.text);
+            text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
+        }
+        text.push('\n');
+    }
+}
+
+fn grid(table: &Table) -> String {
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let mark =
+        |headline, words: &str| if table.headline == headline { format!("{words} ◂") } else { words.to_owned() };
+    grid.set_header([
+        "#".to_owned(),
+        "stack".to_owned(),
+        mark(Headline::Rate, "requests/s"),
+        "% of\nceiling".to_owned(),
+        "queueing\np50".to_owned(),
+        "queueing\np99".to_owned(),
+        mark(Headline::CpuPerRequest, "server\nµs/req"),
+        "store\nµs/req".to_owned(),
+        "client\nµs/req".to_owned(),
+        "peak\nRSS".to_owned(),
+        "verdict".to_owned(),
+    ]);
+    for line in &table.lines {
+        grid.add_row(cells(line));
+    }
+    let last = grid.column_count() - 1;
+    for (index, column) in grid.column_iter_mut().enumerate() {
+        // The space that stands for the missing vertical line is the second of two between columns.
+        column.set_padding((0, 1));
+        if index > NAME_COLUMN && index < last {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = grid.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+    lines.concat()
+}
+
+/// What qualifies a name, a figure or a verdict goes to a second line: beside it, the table would not fit.
+fn cells(line: &Line) -> Vec<Cell> {
+    let two_lines = |text: &str, more: &[&str]| {
+        let more: Vec<&str> = more.iter().copied().filter(|part| !part.is_empty()).collect();
+        Cell::new(format!("{text}\n{}", more.join(" ")).trim_end())
+    };
+    let figure = |figure: &Figure| two_lines(&figure.median, &[figure.range.as_deref().unwrap_or_default()]);
+    let (verdict, argument) = split_at_bracket(&line.verdict);
+    let share = line.verdict_share.as_deref().unwrap_or_default();
+    let note = line.note.map(|number| format!("[{number}]")).unwrap_or_default();
+    let (name, role) = split_at_bracket(&line.name);
+    vec![
+        Cell::new(line.rank.map(|rank| rank.to_string()).unwrap_or_default()),
+        two_lines(name, &[role]),
+        figure(&line.rate),
+        figure(&line.ceiling_percent),
+        figure(&line.p50),
+        figure(&line.p99),
+        figure(&line.server_us),
+        figure(&line.store_us),
+        figure(&line.client_us),
+        figure(&line.rss),
+        two_lines(verdict, &[argument, share, &note]),
+    ]
+}
+
+fn split_at_bracket(text: &str) -> (&str, &str) {
+    let (head, tail) = text.split_at(text.find('(').unwrap_or(text.len()));
+    (head.trim_end(), tail)
+}
+
+/// Breaks a sentence at spaces; lines after the first are indented as far as `first` reaches.
+fn wrapped(first: &str, text: &str) -> String {
+    let indent = " ".repeat(first.chars().count());
+    let (mut out, mut line) = (String::new(), first.to_owned());
+    let mut is_fresh = true;
+    for word in text.split(' ') {
+        if !is_fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line.clone_from(&indent);
+            is_fresh = true;
+        }
+        if !is_fresh {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_fresh = false;
+    }
+    out + &line + "\n"
+}

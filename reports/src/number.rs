@@ -1,0 +1,97 @@
+//! Figures as a reader takes them in: three significant digits, a unit, groups of thousands.
+
+/// Stands where there is no figure.
+pub const NONE: &str = "–";
+
+/// A rate or a count: whole, with groups of thousands, from 1,000 on; three significant digits below.
+pub fn rate(value: f64) -> String {
+    if value >= 1000.0 { grouped(value) } else { significant(value) }
+}
+
+/// Microseconds of CPU.
+pub fn cpu_us(value: f64) -> String {
+    rate(value)
+}
+
+/// A share as per cent, without the sign.
+pub fn percent(share: f64) -> String {
+    format!("{:.1}", share * 100.0)
+}
+
+/// A duration given in microseconds, with its unit.
+pub fn duration_us(value: f64) -> String {
+    match value {
+        v if v < 999.5 => format!("{} µs", significant(v)),
+        v if v < 999_500.0 => format!("{} ms", significant(v / 1e3)),
+        v => format!("{} s", significant(v / 1e6)),
+    }
+}
+
+/// Seconds, as short as they can be said: `4`, `0.5`.
+pub fn seconds(value: f64) -> String {
+    format!("{} s", (value * 1000.0).round() / 1000.0)
+}
+
+/// Bytes in binary units.
+pub fn bytes(value: f64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (value / 1024.0, UNITS[0]);
+    for next in &UNITS[1..] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    format!("{} {unit}", significant(value))
+}
+
+/// Three significant digits for what is below 1,000.
+fn significant(value: f64) -> String {
+    match value {
+        v if v >= 99.95 => format!("{v:.0}"),
+        v if v >= 9.995 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_grouped_from_a_thousand_on() {
+        let shown: Vec<String> =
+            [0.0, 3.456, 45.67, 999.4, 1000.0, 9_999.6, 1_234_567.0].into_iter().map(rate).collect();
+        assert_eq!(shown, ["0.00", "3.46", "45.7", "999", "1,000", "10,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn durations_move_up_to_the_next_unit() {
+        let shown: Vec<String> = [7.0, 999.4, 999.6, 200_400.0, 999_600.0].into_iter().map(duration_us).collect();
+        assert_eq!(shown, ["7.00 µs", "999 µs", "1.00 ms", "200 ms", "1.00 s"]);
+    }
+
+    #[test]
+    fn bytes_are_shown_in_binary_units() {
+        assert_eq!(bytes(12.34 * 1024.0 * 1024.0), "12.3 MiB");
+        assert_eq!(bytes(1000.0 * 1024.0 * 1024.0), "0.98 GiB");
+    }
+
+    #[test]
+    fn seconds_are_said_shortly() {
+        assert_eq!(seconds(4.0), "4 s");
+        assert_eq!(seconds(0.5), "0.5 s");
+    }
+}

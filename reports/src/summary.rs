@@ -1,0 +1,197 @@
+//! Trials to cells: what all trials of one stack under one request say together.
+
+use crate::row::{Cost, Mode, Role, Row, Verdict};
+
+/// Median and range of a figure over trials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// Median; of an even number of trials, the mean of the middle two.
+    pub median: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Trials it rests on.
+    pub trials: usize,
+}
+
+impl Spread {
+    /// `None` when there are no values.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (first, last) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        Some(Self { median, min: first, max: last, trials: sorted.len() })
+    }
+
+    /// Whether two ranges have a value in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+/// Which request of a scenario, in which mode, at which step: what one table is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// Request's name.
+    pub request: String,
+    /// Mode.
+    pub mode: Mode,
+    /// Step of the load.
+    pub step: Option<u32>,
+}
+
+impl Question {
+    /// What a row answers.
+    pub fn of(row: &Row) -> Self {
+        Self { request: row.request.clone(), mode: row.mode, step: row.step }
+    }
+}
+
+/// All trials of one stack under one question. Figures rest on the trials that did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// Stack's name; the two of an A/A pair are told apart.
+    pub label: String,
+    /// What the stack is in the suite.
+    pub role: Role,
+    /// Answers per second.
+    pub rate: Option<Spread>,
+    /// Share of the ceiling.
+    pub ceiling_share: Option<Spread>,
+    /// Median latency, in microseconds.
+    pub p50_us: Option<Spread>,
+    /// 99th percentile, in microseconds.
+    pub p99_us: Option<Spread>,
+    /// Server's CPU time per answer, in microseconds.
+    pub server_us: Option<Spread>,
+    /// The same of the store; none if the harness did not start it.
+    pub store_us: Option<Spread>,
+    /// The same of the client.
+    pub client_us: Option<Spread>,
+    /// Server's peak resident set, in bytes.
+    pub rss_bytes: Option<Spread>,
+    /// Ceiling per second and where it comes from, of the first trial that has one.
+    pub ceiling: Option<(f64, String)>,
+    /// The worst verdict of all trials.
+    pub verdict: Verdict,
+    /// Trials with that verdict.
+    pub verdict_trials: usize,
+    /// All trials, failed ones included.
+    pub trials: usize,
+    /// Why, of the first trial with that verdict; empty if there is nothing to say.
+    pub reason: String,
+}
+
+impl Cell {
+    /// Sums up the trials of one cell; `None` if there are none.
+    pub fn of(rows: &[&Row]) -> Option<Self> {
+        let worst =
+            rows.iter().copied().reduce(|a, b| if severity(b.verdict) > severity(a.verdict) { b } else { a })?;
+        let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
+        let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(good.iter().filter_map(|row| figure(row)));
+        Some(Self {
+            label: label(worst),
+            role: worst.role,
+            rate: spread(|row| Some(row.requests_per_sec)),
+            ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
+            p50_us: spread(|row| per_answer(row, row.latency_us.p50 as f64)),
+            p99_us: spread(|row| per_answer(row, row.latency_us.p99 as f64)),
+            server_us: spread(|row| cost(row, &row.server)),
+            store_us: spread(|row| cost(row, &row.store)),
+            client_us: spread(|row| cost(row, &row.client)),
+            rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
+            ceiling: good.iter().find_map(|row| Some((row.ceiling_per_sec?, row.ceiling_source.clone()?))),
+            verdict: worst.verdict,
+            verdict_trials: rows.iter().filter(|row| row.verdict == worst.verdict).count(),
+            trials: rows.len(),
+            reason: worst.error.clone().unwrap_or_else(|| worst.reason.clone()),
+        })
+    }
+}
+
+fn label(row: &Row) -> String {
+    match row.twin {
+        Some(twin) => format!("{} A/A {twin}", row.stack),
+        None => row.stack.clone(),
+    }
+}
+
+/// What is per answer is nothing where there were no answers.
+fn per_answer(row: &Row, value: f64) -> Option<f64> {
+    (row.requests > 0).then_some(value)
+}
+
+/// A process the harness did not start has cost it knows nothing of, not a cost of zero.
+fn cost(row: &Row, cost: &Cost) -> Option<f64> {
+    if cost.cpu_s > 0.0 { per_answer(row, cost.cpu_us_per_request) } else { None }
+}
+
+/// How much a verdict takes from a cell's figures; the worst of the trials is the cell's.
+fn severity(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Ok => 0,
+        Verdict::LatencyBound => 1,
+        Verdict::PeerLimitedClient | Verdict::PeerLimitedStore => 2,
+        Verdict::PeerLimitedBoth => 3,
+        Verdict::Idle => 4,
+        Verdict::ClientLimited => 5,
+        Verdict::StoreLate => 6,
+        Verdict::Unsteady => 7,
+        Verdict::Noisy => 8,
+        Verdict::Starved => 9,
+        Verdict::Errors => 10,
+        Verdict::Impossible => 11,
+        Verdict::Failed => 12,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_spread_is_median_and_range() {
+        let spread = Spread::of([3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((spread.median, spread.min, spread.max, spread.trials), (2.0, 1.0, 3.0, 3));
+        assert_eq!(Spread::of([1.0, 4.0]).unwrap().median, 2.5);
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn the_worst_verdict_of_the_trials_is_the_cells() {
+        let good = sample::row("tokio");
+        let late = Row { verdict: Verdict::PeerLimitedBoth, reason: "late".to_owned(), ..good.clone() };
+        let bad = Row { verdict: Verdict::Starved, reason: "16 served".to_owned(), ..good.clone() };
+        let cell = Cell::of(&[&good, &bad, &late]).unwrap();
+        assert_eq!((cell.verdict, cell.verdict_trials, cell.trials), (Verdict::Starved, 1, 3));
+        assert_eq!(cell.reason, "16 served");
+    }
+
+    #[test]
+    fn a_failed_trial_gives_a_reason_and_no_figure() {
+        let good = sample::row("tokio");
+        let failed = Row {
+            verdict: Verdict::Failed,
+            error: Some("did not start".to_owned()),
+            requests: 0,
+            requests_per_sec: 0.0,
+            ..good.clone()
+        };
+        let cell = Cell::of(&[&failed]).unwrap();
+        assert_eq!((cell.rate, cell.server_us, cell.rss_bytes), (None, None, None));
+        assert_eq!(cell.reason, "did not start");
+        let mixed = Cell::of(&[&good, &failed]).unwrap();
+        assert_eq!(mixed.rate, Spread::of([10_000.0]));
+        assert_eq!(mixed.verdict, Verdict::Failed);
+    }
+
+    #[test]
+    fn a_store_that_was_not_started_has_no_cost() {
+        let row = Row { store: Cost::default(), ..sample::row("tokio") };
+        assert_eq!(Cell::of(&[&row]).unwrap().store_us, None);
+    }
+}

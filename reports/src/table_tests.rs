@@ -1,0 +1,155 @@
+//! Tests of order, rank and notes.
+
+use super::*;
+use crate::sample;
+
+/// A row with the figures a rank rests on.
+fn row(stack: &str, trial: u32, rate: f64, server_us: f64) -> Row {
+    let mut row = Row { trial, requests_per_sec: rate, ..sample::row(stack) };
+    row.server.cpu_us_per_request = server_us;
+    row
+}
+
+fn trials(stack: &str, figures: [(f64, f64); 3]) -> Vec<Row> {
+    (1..).zip(figures).map(|(trial, (rate, us))| row(stack, trial, rate, us)).collect()
+}
+
+fn run(rows: Vec<Row>) -> Run {
+    Run { meta: sample::meta(), rows, warnings: Vec::new() }
+}
+
+fn only_table(run: &Run) -> Table {
+    let mut sections = sections(run);
+    assert_eq!((sections.len(), sections[0].tables.len()), (1, 1));
+    sections.remove(0).tables.remove(0)
+}
+
+fn names(table: &Table) -> Vec<(&str, Option<usize>)> {
+    table.lines.iter().map(|line| (line.name.as_str(), line.rank)).collect()
+}
+
+#[test]
+fn on_two_cores_the_cheapest_request_comes_first() {
+    let mut rows = trials("fast", [(9000.0, 50.0), (9100.0, 51.0), (9200.0, 52.0)]);
+    rows.extend(trials("cheap", [(8000.0, 30.0), (8100.0, 31.0), (8200.0, 32.0)]));
+    let table = only_table(&run(rows));
+    assert_eq!(table.headline, Headline::CpuPerRequest);
+    assert_eq!(names(&table), [("cheap", Some(1)), ("fast", Some(2))]);
+}
+
+#[test]
+fn on_many_cores_unpinned_the_fastest_comes_first() {
+    let mut rows = trials("cheap", [(8000.0, 30.0), (8100.0, 31.0), (8200.0, 32.0)]);
+    rows.extend(trials("fast", [(9000.0, 50.0), (9100.0, 51.0), (9200.0, 52.0)]));
+    for row in &mut rows {
+        row.placement = Placement::Free;
+    }
+    let mut run = run(rows);
+    run.meta.machine.cpus = 16;
+    let table = only_table(&run);
+    assert_eq!(table.headline, Headline::Rate);
+    assert_eq!(names(&table), [("fast", Some(1)), ("cheap", Some(2))]);
+}
+
+#[test]
+fn stacks_whose_ranges_overlap_share_a_place() {
+    let mut rows = trials("a", [(1.0, 30.0), (1.0, 31.0), (1.0, 32.0)]);
+    rows.extend(trials("b", [(1.0, 31.5), (1.0, 33.0), (1.0, 34.0)]));
+    rows.extend(trials("c", [(1.0, 33.5), (1.0, 35.0), (1.0, 36.0)]));
+    let table = only_table(&run(rows));
+    assert_eq!(names(&table), [("a", Some(1)), ("b", Some(1)), ("c", Some(3))], "c overlaps b, but not the first");
+}
+
+#[test]
+fn a_single_trial_gives_an_order_and_no_place() {
+    let table = only_table(&run(vec![row("dear", 1, 1.0, 40.0), row("cheap", 1, 1.0, 30.0)]));
+    assert_eq!(names(&table), [("cheap", None), ("dear", None)]);
+    assert_eq!(table.lines[0].rate.range, None);
+}
+
+#[test]
+fn ceilings_and_traps_come_last_and_are_marked() {
+    let mut rows = vec![row("null", 1, 50_000.0, 3.0), row("cheat", 1, 40_000.0, 2.0), row("tokio", 1, 1.0, 30.0)];
+    rows[0].role = Role::Ceiling;
+    rows[1].role = Role::Trap;
+    let table = only_table(&run(rows));
+    let order: Vec<&str> = table.lines.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(order, ["tokio", "cheat (trap)", "null (ceiling)"]);
+}
+
+#[test]
+fn a_stack_that_starved_connections_is_behind_the_ranked_ones() {
+    let mut rows = trials("unfair", [(9000.0, 10.0), (9000.0, 10.0), (9000.0, 10.0)]);
+    rows[1].verdict = Verdict::Starved;
+    rows[1].reason = "1984 connections were never answered".to_owned();
+    rows.extend(trials("fair", [(9000.0, 30.0), (9000.0, 31.0), (9000.0, 32.0)]));
+    let table = only_table(&run(rows));
+    assert_eq!(names(&table), [("fair", Some(1)), ("unfair", None)]);
+    let unfair = &table.lines[1];
+    assert_eq!((unfair.verdict.as_str(), unfair.verdict_share.as_deref()), ("starved", Some("1 of 3")));
+    assert_eq!(table.notes[unfair.note.unwrap() - 1].text, "1984 connections were never answered");
+}
+
+#[test]
+fn a_peer_limited_stack_is_ranked_on_cost_and_not_on_speed() {
+    assert!(Headline::CpuPerRequest.ranks(Verdict::PeerLimitedBoth));
+    assert!(!Headline::Rate.ranks(Verdict::PeerLimitedBoth));
+    assert!(Headline::Rate.ranks(Verdict::LatencyBound));
+    for verdict in
+        [Verdict::Failed, Verdict::Errors, Verdict::Impossible, Verdict::Starved, Verdict::Noisy, Verdict::Unsteady]
+    {
+        assert!(!Headline::CpuPerRequest.ranks(verdict), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_reason_that_two_stacks_share_stands_once() {
+    let limited =
+        |stack| Row { verdict: Verdict::PeerLimitedBoth, reason: "busy".to_owned(), ..row(stack, 1, 1.0, 30.0) };
+    let table = only_table(&run(vec![limited("a"), limited("b")]));
+    assert_eq!(table.notes, [Note { stacks: vec!["a".to_owned(), "b".to_owned()], text: "busy".to_owned() }]);
+    assert_eq!((table.lines[0].note, table.lines[1].note), (Some(1), Some(1)));
+}
+
+#[test]
+fn requests_stand_in_the_order_of_the_scenario() {
+    let hit = Row { request: "cache_hit".to_owned(), ..sample::row("tokio") };
+    let other = Row { request: "unheard_of".to_owned(), ..sample::row("tokio") };
+    let sections = sections(&run(vec![other, sample::row("tokio"), hit]));
+    let titles: Vec<&str> = sections[0].tables.iter().map(|table| table.title.as_str()).collect();
+    assert_eq!(titles, ["cache_hit, async", "cache_set, async", "unheard_of, async"]);
+}
+
+#[test]
+fn one_ceiling_of_all_is_named_once_and_several_with_their_stacks() {
+    let alone = only_table(&run(vec![row("a", 1, 1.0, 1.0), row("b", 1, 1.0, 2.0)]));
+    assert_eq!(alone.ceilings, "2000 connections / 199.8 ms = 10,010/s");
+    let mut rows = vec![row("a", 1, 1.0, 1.0), row("b", 1, 1.0, 2.0)];
+    rows[1].ceiling_per_sec = Some(80.0);
+    rows[1].ceiling_source = Some("pool 16 / 200 ms".to_owned());
+    let table = only_table(&run(rows));
+    assert_eq!(table.ceilings, "2000 connections / 199.8 ms = 10,010/s (a); pool 16 / 200 ms = 80.0/s (b)");
+}
+
+#[test]
+fn stores_and_placements_are_sections_of_their_own() {
+    let redis = Row { store_name: "redis 7.0.15".to_owned(), ..sample::row("tokio") };
+    let free = Row { placement: Placement::Free, ..sample::row("tokio") };
+    let sections = sections(&run(vec![sample::row("tokio"), redis, free]));
+    let facts: Vec<String> = sections.iter().map(|section| section.facts[..2].join(" ")).collect();
+    assert_eq!(
+        facts,
+        [
+            "Store: embedded, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone on CPU 1; \
+             client and store share the other CPU (0).",
+            "Store: redis 7.0.15, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone on CPU \
+             1; client and store share the other CPU (0).",
+            "Store: embedded, GET answered after 20ms, SET answered after 200ms. Placement: free, every process may use \
+             every CPU.",
+        ]
+    );
+    assert_eq!(
+        sections[0].facts[2],
+        "Load: closed loop, 2000 connections, pool 2000, workers 1, window 4 s after 1 s of warm-up, trials 1."
+    );
+}
