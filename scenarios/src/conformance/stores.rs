@@ -221,7 +221,11 @@ fn paused_for(pause: Duration, probe: &Probe, store: &mut dyn StoreControl) -> R
             expect_error(&connection.answer()?, 404).with_context(|| format!("pipelined behind {path}"))
         };
         let waiting: Vec<_> = connections.into_iter().map(|connection| scope.spawn(move || wait(connection))).collect();
-        expect_ok_for(&mut check, CHECK).context("while the store is paused")?;
+        // More than once, so that the last one comes when the others are surely at the store.
+        while begun.elapsed() < pause / 2 {
+            expect_ok_for(&mut check, CHECK).context("while the store is paused")?;
+            thread::sleep(POLL);
+        }
         let seen = if begun.elapsed() < pause { WhileCheck::Paused } else { WhileCheck::Over };
         for thread in waiting {
             thread.join().expect("the wait does not panic")?;
@@ -262,6 +266,10 @@ fn killed(probe: &Probe, store: &mut dyn StoreControl) -> Result<()> {
 
 fn down_and_back(probe: &Probe, store: &mut dyn StoreControl) -> Result<()> {
     let mut connection = patient(probe)?;
+    for (_, path) in routes(probe) {
+        // So that the server holds connections to the store that is about to go.
+        expect_ok_for(&mut connection, &path)?;
+    }
     store.stop()?;
     let seen = while_down(probe, &mut connection);
     // Whatever was seen, the next case needs the store.

@@ -1,0 +1,364 @@
+//! A small server on threads that meets every demand, or fails to in one chosen way.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+
+use super::store::{MemoryStore, StoreConnection, StoreError};
+
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Threads of the pool that [`Fault::OwnsConnections`] has.
+const NAIVE_POOL: usize = 16;
+
+/// In which way the server is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Nothing,
+    AcceptsAnyHeaders,
+    AcceptsBothFramings,
+    AnswersEarly,
+    AnswersGarbage,
+    AnswersPipelinedBackwards,
+    AsksTwice,
+    ClosesAfterAnswer,
+    ClosesAfterStoreError,
+    IgnoresClose,
+    IgnoresHttp10,
+    KeepsBadClients,
+    LeavesBodies,
+    LocksWhileAsking,
+    MatchesQueries,
+    NeverReconnects,
+    NoAllow,
+    NoStore,
+    OldDate,
+    OneReadIsOneRequest,
+    OwnsConnections,
+    SendsBodyToHead,
+    ServerErrorIs500,
+    ShortValues,
+    WrongBody,
+}
+
+struct Server {
+    fault: Fault,
+    store: MemoryStore,
+    /// What [`Fault::LocksWhileAsking`] locks.
+    lock: Mutex<()>,
+}
+
+/// Starts a server on a free port; it ends with the test's process.
+pub(super) fn start(fault: Fault, store: &MemoryStore) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = Arc::new(Server { fault, store: store.clone(), lock: Mutex::new(()) });
+    thread::spawn(move || match fault {
+        Fault::OwnsConnections => naive_pool(&listener, &server),
+        _ => {
+            for stream in listener.incoming().flatten() {
+                let server = Arc::clone(&server);
+                thread::spawn(move || server.serve(stream));
+            }
+        }
+    });
+    addr
+}
+
+fn naive_pool(listener: &TcpListener, server: &Arc<Server>) {
+    let (sender, receiver) = mpsc::channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for _ in 0..NAIVE_POOL {
+        let (server, receiver) = (Arc::clone(server), Arc::clone(&receiver));
+        thread::spawn(move || {
+            loop {
+                let Ok(stream) = receiver.lock().unwrap().recv() else { return };
+                server.serve(stream);
+            }
+        });
+    }
+    for stream in listener.incoming().flatten() {
+        sender.send(stream).unwrap();
+    }
+}
+
+/// A request whose head and body have been read.
+struct Request {
+    method: String,
+    path: String,
+    keep_alive: bool,
+    http_1_0: bool,
+}
+
+/// Why there is no request.
+enum Unusable {
+    /// The client has gone.
+    Gone,
+    /// It must be refused.
+    Refused(u16),
+}
+
+use Unusable::{Gone, Refused};
+
+impl Server {
+    fn serve(&self, mut stream: TcpStream) {
+        let mut unread = Vec::new();
+        let mut store = self.store.connect();
+        let mut held_back: Option<Vec<u8>> = None;
+        loop {
+            let (answer, last) = match self.request(&mut stream, &mut unread) {
+                Ok(request) => self.answer(&request, &mut store),
+                Err(Gone) => return,
+                Err(Refused(status)) => (self.refusal(status), self.fault != Fault::KeepsBadClients),
+            };
+            let more = held_back.is_none() && !unread.is_empty();
+            if self.fault == Fault::AnswersPipelinedBackwards && more {
+                held_back = Some(answer);
+                continue;
+            }
+            if stream.write_all(&answer).and_then(|()| stream.write_all(&held_back.take().unwrap_or_default())).is_err()
+                || last
+            {
+                return;
+            }
+        }
+    }
+
+    fn request(&self, stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<Request, Unusable> {
+        let end = loop {
+            if let Some(at) = unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break at;
+            }
+            // Every sound request line begins with a capital letter and is ended by CRLF.
+            let bare = unread.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+            if bare || unread.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+                return Err(Refused(400));
+            }
+            if unread.len() > HEAD_BYTES_MAX {
+                return Err(Refused(431));
+            }
+            if self.fault == Fault::OneReadIsOneRequest && !unread.is_empty() {
+                return Err(Refused(400));
+            }
+            fill(stream, unread)?;
+        };
+        let head = String::from_utf8_lossy(&unread[..end]).into_owned();
+        unread.drain(..end + 4);
+        if head.len() > HEAD_BYTES_MAX {
+            return Err(Refused(431));
+        }
+        let (request, body) = self.parse(&head)?;
+        if self.fault != Fault::LeavesBodies {
+            skip_body(stream, unread, body)?;
+        }
+        Ok(request)
+    }
+
+    fn parse(&self, head: &str) -> Result<(Request, Body), Unusable> {
+        let mut lines = head.split("\r\n");
+        let parts: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+        let [method, path, version @ ("HTTP/1.1" | "HTTP/1.0")] = parts[..] else { return Err(Refused(400)) };
+        let http_1_0 = version == "HTTP/1.0";
+        let (mut keep_alive, mut hosts, mut body) = (!http_1_0, 0, Body::Sized(0));
+        let (mut chunked, mut length) = (false, None);
+        for (index, line) in lines.enumerate() {
+            let (name, value) = line.split_once(':').ok_or(Refused(400))?;
+            if index >= HEADERS_MAX && self.fault != Fault::AcceptsAnyHeaders {
+                return Err(Refused(431));
+            }
+            match (name.to_ascii_lowercase().as_str(), value.trim()) {
+                (name, _) if name.contains(' ') => return Err(Refused(400)),
+                ("host", _) => hosts += 1,
+                ("connection", value) if value.to_ascii_lowercase().contains("close") => keep_alive = false,
+                ("connection", "keep-alive") => keep_alive = true,
+                ("content-length", value) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    let value: usize = value.parse().map_err(|_| Refused(400))?;
+                    if length.replace(value).is_some_and(|other| other != value) {
+                        return Err(Refused(400));
+                    }
+                    body = Body::Sized(value);
+                }
+                ("content-length", _) => return Err(Refused(400)),
+                ("transfer-encoding", "chunked") => chunked = true,
+                ("transfer-encoding", _) => return Err(Refused(501)),
+                _ => {}
+            }
+        }
+        let two_framings = chunked && length.is_some() && self.fault != Fault::AcceptsBothFramings;
+        if (hosts == 0 && !http_1_0) || two_framings {
+            return Err(Refused(400));
+        }
+        let body = if chunked { Body::Chunked } else { body };
+        keep_alive = match self.fault {
+            Fault::IgnoresClose if !http_1_0 => true,
+            Fault::IgnoresHttp10 if http_1_0 => true,
+            Fault::ClosesAfterAnswer => false,
+            _ => keep_alive,
+        };
+        Ok((Request { method: method.into(), path: path.into(), keep_alive, http_1_0 }, body))
+    }
+
+    /// The answer's bytes, and whether it is the connection's last.
+    fn answer(&self, request: &Request, store: &mut StoreConnection) -> (Vec<u8>, bool) {
+        let path = match self.fault {
+            Fault::MatchesQueries => &request.path,
+            _ => request.path.split('?').next().unwrap_or_default(),
+        };
+        let mut last = !request.keep_alive;
+        let read = matches!(request.method.as_str(), "GET" | "HEAD");
+        let status = match path {
+            "/check" if read => {
+                let _free = (self.fault == Fault::LocksWhileAsking).then(|| self.lock.lock().unwrap());
+                200
+            }
+            "/myapp/sync/cache_hit" | "/myapp/async/cache_hit" if read => self.cached(store, Self::hit),
+            "/myapp/sync/cache_set" | "/myapp/async/cache_set" if read => self.cached(store, Self::set),
+            "/check" => 405,
+            path if path.starts_with("/myapp/") && (path.ends_with("/cache_hit") || path.ends_with("/cache_set")) => {
+                405
+            }
+            _ => 404,
+        };
+        last |= status == 503 && self.fault == Fault::ClosesAfterStoreError;
+        let mut headers = String::new();
+        if status == 405 && self.fault != Fault::NoAllow {
+            headers.push_str("Allow: GET, HEAD\r\n");
+        }
+        if request.http_1_0 && request.keep_alive {
+            headers.push_str("Connection: keep-alive\r\n");
+        }
+        (self.render(status, &headers, request.method != "HEAD" || self.fault == Fault::SendsBodyToHead), last)
+    }
+
+    fn cached(
+        &self,
+        store: &mut StoreConnection,
+        ask: fn(&Self, &mut StoreConnection) -> Result<u16, StoreError>,
+    ) -> u16 {
+        if self.fault == Fault::NoStore {
+            return 200;
+        }
+        if self.fault == Fault::AnswersEarly {
+            let mut store = self.store.connect();
+            let server = Self { fault: Fault::Nothing, store: self.store.clone(), lock: Mutex::new(()) };
+            thread::spawn(move || ask(&server, &mut store));
+            return 200;
+        }
+        let _alone = (self.fault == Fault::LocksWhileAsking).then(|| self.lock.lock().unwrap());
+        if self.fault == Fault::AsksTwice {
+            let _ = ask(self, store);
+        }
+        ask(self, store).unwrap_or_else(|StoreError| {
+            if self.fault != Fault::NeverReconnects {
+                store.reconnect();
+            }
+            if self.fault == Fault::ServerErrorIs500 { 500 } else { 503 }
+        })
+    }
+
+    fn hit(&self, store: &mut StoreConnection) -> Result<u16, StoreError> {
+        Ok(if store.get()? { 200 } else { 404 })
+    }
+
+    fn set(&self, store: &mut StoreConnection) -> Result<u16, StoreError> {
+        store.set(if self.fault == Fault::ShortValues { 1 } else { 1024 })?;
+        Ok(200)
+    }
+
+    fn render(&self, status: u16, headers: &str, with_body: bool) -> Vec<u8> {
+        let body = match (status, self.fault) {
+            (200, Fault::WrongBody) => r#"{"status": "OK"}"#,
+            (200, _) => r#"{"status": "ok"}"#,
+            _ => r#"{"error": "no"}"#,
+        };
+        let date = match self.fault {
+            Fault::OldDate => date(SystemTime::now() - Duration::from_secs(3600)),
+            _ => date(SystemTime::now()),
+        };
+        let version = if self.fault == Fault::AnswersGarbage { "HTTP/1.1  " } else { "HTTP/1.1 " };
+        let head = format!(
+            "{version}{status} Reason\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {date}\r\n{headers}\r\n",
+            body.len()
+        );
+        (if with_body { head + body } else { head }).into_bytes()
+    }
+
+    fn refusal(&self, status: u16) -> Vec<u8> {
+        self.render(status, "Connection: close\r\n", true)
+    }
+}
+
+/// How long a body is.
+enum Body {
+    Sized(usize),
+    Chunked,
+}
+
+fn skip_body(stream: &mut TcpStream, unread: &mut Vec<u8>, body: Body) -> Result<(), Unusable> {
+    match body {
+        Body::Sized(length) if length > BODY_BYTES_MAX => Err(Refused(413)),
+        Body::Sized(length) => skip(stream, unread, length),
+        Body::Chunked => skip_chunks(stream, unread),
+    }
+}
+
+fn skip_chunks(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(), Unusable> {
+    let mut total = 0;
+    loop {
+        let line = line(stream, unread)?;
+        let digits = line.split(';').next().unwrap_or_default();
+        if digits.starts_with(['+', '-']) {
+            return Err(Refused(400));
+        }
+        let size = usize::from_str_radix(digits, 16).map_err(|_| Refused(400))?;
+        total += size;
+        if total > BODY_BYTES_MAX {
+            return Err(Refused(413));
+        }
+        if size == 0 {
+            while !self::line(stream, unread)?.is_empty() {}
+            return Ok(());
+        }
+        skip(stream, unread, size + 2)?;
+    }
+}
+
+fn line(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<String, Unusable> {
+    loop {
+        if let Some(at) = unread.windows(2).position(|bytes| bytes == b"\r\n") {
+            let line = String::from_utf8_lossy(&unread[..at]).into_owned();
+            unread.drain(..at + 2);
+            return Ok(line);
+        }
+        fill(stream, unread)?;
+    }
+}
+
+fn skip(stream: &mut TcpStream, unread: &mut Vec<u8>, length: usize) -> Result<(), Unusable> {
+    while unread.len() < length {
+        fill(stream, unread)?;
+    }
+    unread.drain(..length);
+    Ok(())
+}
+
+fn fill(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(), Unusable> {
+    let mut chunk = [0; 64 * 1024];
+    match stream.read(&mut chunk) {
+        Ok(0) | Err(_) => Err(Gone),
+        Ok(read) => {
+            unread.extend_from_slice(&chunk[..read]);
+            Ok(())
+        }
+    }
+}
+
+fn date(at: SystemTime) -> String {
+    let seconds = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    Timestamp::from_second(seconds as i64).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
