@@ -1,1 +1,82 @@
-fn main() {}
+//! What a cargo alias cannot do: build everything, then run the harness; get what the tests need, then run them.
+//!
+//! # Layout
+//! - [`command`]: printing, running and replacing processes; where things are.
+//! - [`bench`]: the verbs that end in `stackbench`.
+//! - [`needs`]: the programs the tests call, and how to get them.
+//! - [`test`]: the tests.
+
+use std::{
+    env,
+    ffi::OsString,
+    process::{self, ExitCode},
+};
+
+use anyhow::Result;
+
+mod bench;
+mod command;
+mod needs;
+mod test;
+
+/// Exit code for a command line that cannot be understood.
+const USAGE: u8 = 2;
+
+/// A verb: its name, what it does, and the function that does it with the options that follow.
+type Verb = (&'static str, &'static str, fn(&[OsString]) -> Result<ExitCode>);
+
+const VERBS: &[Verb] = &[
+    ("bench-all", "build all, measure the default stacks with the main scenarios, print the table", bench::all),
+    ("bench-quick", "the same in about a minute: fewer connections, one short trial each", bench::quick),
+    ("bench-everything", "every scenario file there is", bench::everything),
+    ("check-all", "verify every stack against the contract", bench::check),
+    ("bench-report", "make the files of a run directory again, or print one", bench::report),
+    ("test-all", "get what the tests need, build all, run every test", test::all),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let Some((.., run)) = VERBS.iter().find(|(verb, ..)| *verb == name) else {
+        eprintln!("{}", usage(&name.to_string_lossy()));
+        return ExitCode::from(USAGE);
+    };
+    let options: Vec<OsString> = arguments.collect();
+    run(&options).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn usage(name: &str) -> String {
+    let mut text = match name {
+        "" => "cargo xtask needs a verb".to_owned(),
+        _ => format!("there is no verb `{name}`"),
+    };
+    text.push_str("; there are:");
+    for (verb, help, _) in VERBS {
+        text.push_str(&format!("\n  {verb:<17} {help}"));
+    }
+    text
+}
+
+/// The exit code of a process that was ended by a signal, as shells say it.
+fn exit_code(status: process::ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_verb_is_answered_with_the_verbs_there_are() {
+        let text = usage("bench-al");
+        assert!(text.starts_with("there is no verb `bench-al`; there are:"));
+        for (verb, ..) in VERBS {
+            assert!(text.contains(verb));
+        }
+    }
+}

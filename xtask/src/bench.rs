@@ -1,0 +1,124 @@
+//! The verbs that end in `stackbench`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    command::{build_all, replace, root, target_dir},
+    exit_code,
+};
+
+/// The main job: the study the suite began with, and the same without its waits.
+const MAIN_SCENARIOS: [&str; 2] = ["cache", "cache-nodelay"];
+/// Enough for a range; `--publish` runs more.
+const TRIALS: &str = "3";
+/// Keeps the main job under an hour on two cores; the study's own windows are `--duration 10s`.
+const DURATION: &str = "4s";
+
+/// `bench-all`.
+pub fn all(options: &[OsString]) -> Result<ExitCode> {
+    measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), &with_defaults(options))
+}
+
+/// `bench-quick`.
+pub fn quick(options: &[OsString]) -> Result<ExitCode> {
+    let mut words = vec![OsString::from("--quick")];
+    words.extend_from_slice(options);
+    measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), &words)
+}
+
+/// `bench-everything`.
+pub fn everything(options: &[OsString]) -> Result<ExitCode> {
+    let scenarios = scenario_files()?.into_iter().map(PathBuf::into_os_string).collect();
+    measure(scenarios, &with_defaults(options))
+}
+
+/// `check-all`.
+pub fn check(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["check".into()].iter().chain(options))
+}
+
+/// `bench-report`.
+pub fn report(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["report".into()].iter().chain(options))
+}
+
+fn measure(scenarios: Vec<OsString>, options: &[OsString]) -> Result<ExitCode> {
+    let verb = OsString::from("run");
+    stackbench([&verb].into_iter().chain(&scenarios).chain(options))
+}
+
+/// Builds all, then becomes `stackbench` with these words, where the user stands: paths in the words are the user's.
+fn stackbench<'a>(words: impl Iterator<Item = &'a OsString>) -> Result<ExitCode> {
+    let status = build_all()?;
+    if !status.success() {
+        return Ok(exit_code(status));
+    }
+    let program = target_dir()?.join("release/stackbench");
+    Err(replace(Command::new(program).args(words)))
+}
+
+/// The user's options, and before them the defaults that these do not replace.
+fn with_defaults(options: &[OsString]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    // `--publish` has a number of trials of its own, and a resumed run keeps what it was started with.
+    if !["--trials", "--publish", "--resume"].iter().any(|flag| has(options, flag)) {
+        words.extend(["--trials", TRIALS].map(OsString::from));
+    }
+    if !["--duration", "--resume"].iter().any(|flag| has(options, flag)) {
+        words.extend(["--duration", DURATION].map(OsString::from));
+    }
+    words.extend_from_slice(options);
+    words
+}
+
+/// Whether an option is given, as `--flag value` or `--flag=value`.
+fn has(options: &[OsString], flag: &str) -> bool {
+    let is = |word: &OsStr| {
+        word.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    options.iter().any(|word| is(word))
+}
+
+/// Every scenario file, by name.
+fn scenario_files() -> Result<Vec<PathBuf>> {
+    let dir = root().join("scenarios");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| {
+        path.extension().is_some_and(|e| e == "toml") && path.file_name().is_some_and(|n| n != "Cargo.toml")
+    });
+    files.sort();
+    ensure!(!files.is_empty(), "there is no scenario file in {}", dir.display());
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults(options: &[&str]) -> Vec<String> {
+        let options: Vec<OsString> = options.iter().map(OsString::from).collect();
+        with_defaults(&options).into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_users_options_replace_the_defaults() {
+        assert_eq!(defaults(&[]), ["--trials", "3", "--duration", "4s"]);
+        assert_eq!(defaults(&["--duration", "10s"]), ["--trials", "3", "--duration", "10s"]);
+        assert_eq!(defaults(&["--trials=5"]), ["--duration", "4s", "--trials=5"]);
+        assert_eq!(defaults(&["--publish"]), ["--duration", "4s", "--publish"]);
+        assert_eq!(defaults(&["--resume", "d"]), ["--resume", "d"]);
+    }
+
+    #[test]
+    fn an_option_that_only_begins_alike_is_another() {
+        assert!(!has(&["--trials-max".into()], "--trials"));
+    }
+}
