@@ -1,3 +1,35 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
+//!
+//! # Layout
+//! - [`run`], [`check`], [`list`]: the verbs.
+//! - [`scenario`], [`stack`]: the two file formats that people write.
+//! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
+//! - [`plan`], [`progress`]: what is measured in which order, and how far it has come.
+//! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
+//! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
+//! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
+pub mod check;
 pub mod conformance;
+pub mod guard;
+pub mod interrupt;
+pub mod list;
+pub mod machine;
+pub mod meta;
+pub mod placement;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod root;
+pub mod run;
+pub mod rundir;
+pub mod scenario;
+pub mod server;
+pub mod stack;
+pub mod store;
+pub mod trial;
+pub mod units;
+pub mod verdict;
+pub mod verify;
+#[path = "conformance/wire.rs"]
+mod wire;

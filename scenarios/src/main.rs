@@ -1,1 +1,90 @@
-fn main() {}
+//! `stackbench`: runs every stack through the same scenarios and tabulates what it found.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use stackbench::{
+    check::{self, CheckArgs},
+    guard,
+    interrupt::Interrupted,
+    list::{self, ListArgs},
+    run::{self, Ended, RunArgs},
+};
+use stackbench_reports::{Format, RunDir, format::FORMATS};
+
+/// Some row failed, or some stack does not conform.
+const EXIT_FAILED: u8 = 1;
+/// The command line, a file or the machine is not fit for what was asked; nothing was measured.
+const EXIT_USAGE: u8 = 2;
+/// A signal ended the run; what was measured is kept.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Runs every stack through the same scenarios and tabulates what it found
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Measure stacks under scenarios
+    Run(RunArgs),
+    /// Verify every stack against the contract
+    Check(CheckArgs),
+    /// List stacks and scenarios
+    List(ListArgs),
+    /// Make the reports of a run again, from its files
+    Report {
+        /// A run directory
+        dir: PathBuf,
+        /// Print one format instead: text or md
+        #[arg(long)]
+        format: Option<String>,
+    },
+    /// End what a killed harness left running (started by the harness itself)
+    #[command(name = guard::VERB, hide = true)]
+    Guard { token: String },
+}
+
+fn main() -> ExitCode {
+    let code = match Cli::parse().verb {
+        Verb::Run(args) => run::run(&args).map(|ended| match ended {
+            Ended::Whole => 0,
+            Ended::WithFailures => EXIT_FAILED,
+            Ended::Interrupted => EXIT_INTERRUPTED,
+        }),
+        Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
+        Verb::List(args) => list::list(&args).map(|()| 0),
+        Verb::Report { dir, format } => report(&dir, format.as_deref()).map(|()| 0),
+        Verb::Guard { token } => {
+            guard::main(&token);
+            Ok(0)
+        }
+    };
+    ExitCode::from(code.unwrap_or_else(|error| {
+        if error.is::<Interrupted>() {
+            return EXIT_INTERRUPTED;
+        }
+        eprintln!("stackbench: {error:#}");
+        EXIT_USAGE
+    }))
+}
+
+fn report(dir: &Path, format: Option<&str>) -> Result<()> {
+    let Some(name) = format else {
+        stackbench_reports::render(dir)?;
+        println!("made the reports of {} again", dir.display());
+        return Ok(());
+    };
+    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+    let format = Format::named(name)
+        .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
+    print!("{}", format.draw(&RunDir::load(dir)?));
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The guard: a process of ours that outlives the harness by a moment, to end whatever the harness has left running.
+//!
+//! A harness killed by `kill -9` cannot clean up. So it starts this guard first and keeps the write end of a pipe to it. The
+//! kernel closes that end when the harness dies, however it dies; the guard then kills
+//! - every process group it was told of (`+PGID` when a child starts, `-PGID` when it has been stopped), and
+//! - every process whose environment carries this run's token: those that made a session of their own, or that were
+//!   started in the instant before they could be announced.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, Write},
+    os::unix::process::CommandExt,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// The verb that makes this program the guard.
+pub const VERB: &str = "guard";
+/// The environment variable that marks a run's processes.
+pub const TOKEN: &str = "STACKBENCH_RUN_TOKEN";
+/// How long the guard goes on looking for marked processes: one that forks without end must not keep it for ever.
+const SWEEP_AT_MOST: Duration = Duration::from_secs(5);
+
+/// The harness's side: dropping it ends the guard in peace, if all groups were taken back.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    inner: Arc<Mutex<Inner>>,
+    token: String,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pipe: Option<ChildStdin>,
+    child: Child,
+}
+
+impl Guard {
+    /// Starts the guard process.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start() -> Result<Self> {
+        let token = format!("{}-{:x}", std::process::id(), rand::random::<u64>());
+        let mut child = Command::new(env::current_exe().context("where is this program?")?)
+            .args([VERB, &token])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start the guard process")?;
+        let pipe = child.stdin.take();
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { pipe, child })), token })
+    }
+
+    /// The mark that children must carry in [`TOKEN`].
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Says that a process group now exists.
+    pub fn watch(&self, group: u32) {
+        self.tell('+', group);
+    }
+
+    /// Says that a process group is gone.
+    pub fn release(&self, group: u32) {
+        self.tell('-', group);
+    }
+
+    fn tell(&self, sign: char, group: u32) {
+        let mut inner = self.inner.lock().expect("no holder of this lock panics");
+        if let Some(pipe) = inner.pipe.as_mut() {
+            // A guard that is gone is told nothing; the run goes on without its protection.
+            let _ = writeln!(pipe, "{sign}{group}");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// The guard's whole life: listen until the pipe closes, then end what is left.
+pub fn main(token: &str) {
+    // Ctrl-C goes to the harness, which stops its children itself and then closes the pipe.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        let _ = signal_hook::flag::register(signal, Arc::default());
+    }
+    let mut groups: Vec<i32> = Vec::new();
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        match line.split_at_checked(1) {
+            Some(("+", group)) => groups.extend(group.parse::<i32>()),
+            Some(("-", group)) => groups.retain(|g| Ok(*g) != group.parse::<i32>()),
+            _ => {}
+        }
+    }
+    for group in groups.into_iter().filter_map(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let mark = format!("{TOKEN}={token}");
+    let deadline = Instant::now() + SWEEP_AT_MOST;
+    while kill_marked(mark.as_bytes()) > 0 && Instant::now() < deadline {}
+}
+
+/// Kills every process whose environment holds `mark`; the number of those that were still alive.
+fn kill_marked(mark: &[u8]) -> usize {
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        // A zombie's environment reads as empty, so it is not counted again.
+        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|b| *b == 0).any(|var| var == mark))
+    })
+    .filter_map(Pid::from_raw)
+    .filter(|pid| kill_process(*pid, Signal::KILL).is_ok())
+    .count()
+}

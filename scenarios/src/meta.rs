@@ -1,0 +1,201 @@
+//! `run.json`: what held for the whole run.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use stackbench_reports::{
+    row::SCHEMA,
+    run::{PlanMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreKind as Kind, StoreMeta},
+};
+
+use crate::{
+    interrupt::Interrupted,
+    machine, plan,
+    scenario::{Scenario, mode_word},
+    server,
+    stack::{Panel, Placeholders, Stack},
+    store::{Store, StoreKind},
+    trial::Bench,
+    units::show_duration,
+};
+
+/// A stack with what was found out about it before the first trial.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// What it says of its version, or why it says nothing.
+    pub version: Result<String, String>,
+    /// Its program file.
+    pub program: PathBuf,
+    /// SHA-256 of that file; none if it cannot be read (a program of the PATH, for example).
+    pub sha256: Option<String>,
+}
+
+/// Asks a stack for its version and reads its program.
+///
+/// # Errors
+/// [`Interrupted`] only: a stack without a version is left to its rows, which then say so.
+pub fn prepare<'a>(stack: &'a Stack, bench: &Bench) -> Result<Prepared<'a>> {
+    let placeholders = Placeholders {
+        bin: bench.bin.to_owned(),
+        root: bench.root.to_owned(),
+        listen: String::new(),
+        redis: String::new(),
+        workers: 1,
+        pool: 1,
+        max_connections: 1,
+    };
+    let log = bench.out.join("logs").join(format!("{}.version.log", stack.name));
+    let version = match server::version(stack, &placeholders, &log, bench.guard, bench.interrupt) {
+        Err(error) if error.is::<Interrupted>() => return Err(error),
+        version => version.map_err(|error| format!("{error:#}")),
+    };
+    let program = bench.root.join(&placeholders.command(&stack.run)[0]);
+    let sha256 = machine::sha256(&program).ok();
+    Ok(Prepared { stack, version, program, sha256 })
+}
+
+/// Puts together what is known before the first trial.
+///
+/// # Errors
+/// When one of our own programs cannot be read.
+pub fn describe(
+    bench: &Bench,
+    scenarios: &[Scenario],
+    stacks: &[Prepared],
+    store: &mut Store,
+    kind: &StoreKind,
+    seed: u64,
+    workers: impl Fn(&Scenario) -> u32,
+) -> Result<RunMeta> {
+    let only: Vec<Stack> = stacks.iter().map(|prepared| prepared.stack.clone()).collect();
+    let cells = |s: &Scenario| plan::cells(s, &only).len() as u64;
+    Ok(RunMeta {
+        schema: SCHEMA.to_owned(),
+        command: env::args().collect(),
+        seed,
+        started: jiff::Timestamp::now().to_string(),
+        ended: None,
+        placement: bench.placement,
+        store: StoreMeta {
+            name: store.name().to_owned(),
+            kind: match kind {
+                StoreKind::Embedded => Kind::Embedded,
+                StoreKind::Spawn => Kind::Spawn,
+                StoreKind::Url(_) => Kind::Url,
+            },
+            url: Some(without_password(store.url())),
+            command: store.command().to_vec(),
+            config: store.config(),
+        },
+        machine: machine::machine(),
+        versions: versions(bench, stacks),
+        binaries: binaries(bench, stacks)?,
+        git: machine::git(bench.root),
+        lock_sha256: machine::sha256(&bench.root.join("Cargo.lock")).ok(),
+        profile: machine::profile(bench.root),
+        allocator: allocator(bench.bin),
+        scenarios: scenarios.iter().map(|s| scenario_meta(s, workers(s))).collect(),
+        stacks: stacks.iter().map(stack_meta).collect(),
+        plan: PlanMeta {
+            cells: scenarios.iter().map(cells).sum(),
+            trials: scenarios.iter().map(|s| cells(s) * u64::from(s.run.trials)).sum(),
+        },
+    })
+}
+
+fn without_password(url: &str) -> String {
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, host)) => format!("{scheme}://{host}"),
+        None => url.to_owned(),
+    }
+}
+
+fn versions(bench: &Bench, stacks: &[Prepared]) -> BTreeMap<String, String> {
+    let own = [("stackbench", format!("stackbench {}", env!("CARGO_PKG_VERSION")))];
+    let peers = ["stackload", "fake-redis"].into_iter().filter_map(|program| {
+        let path = bench.bin.join(program).display().to_string();
+        // The client prints its usage after its version, and exits with 1, as wrk does.
+        let line = first_line(&path, &["--version"]).or_else(|| first_line(&path, &["-v"]))?;
+        Some((program, line))
+    });
+    let named = own.into_iter().chain(peers).map(|(name, version)| (name.to_owned(), version));
+    let servers = stacks.iter().filter_map(|p| Some((p.stack.name.clone(), p.version.clone().ok()?)));
+    named.chain(servers).collect()
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
+}
+
+fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, String>> {
+    let relative = |path: &Path| path.strip_prefix(bench.root).unwrap_or(path).display().to_string();
+    let mut found = BTreeMap::new();
+    for program in ["stackbench", "stackload"] {
+        let path = bench.bin.join(program);
+        found.insert(relative(&path), machine::sha256(&path)?);
+    }
+    let store = bench.bin.join("fake-redis");
+    found.extend(machine::sha256(&store).ok().map(|hash| (relative(&store), hash)));
+    found.extend(stacks.iter().filter_map(|p| Some((relative(&p.program), p.sha256.clone()?))));
+    Ok(found)
+}
+
+/// The allocator every Rust server links: the embedded store, which links it too, tells.
+fn allocator(bin: &Path) -> String {
+    let line = first_line(&bin.join("fake-redis").display().to_string(), &["--version"]).unwrap_or_default();
+    let name = line.trim_end_matches(')').rsplit(['(', ';', ' ']).next().unwrap_or_default();
+    name.trim().to_owned()
+}
+
+fn scenario_meta(scenario: &Scenario, workers: u32) -> ScenarioMeta {
+    let requests = scenario.requests.iter().flat_map(|request| {
+        request.modes.iter().map(|&mode| RequestMeta {
+            name: request.name.clone(),
+            mode,
+            method: request.method.clone(),
+            path: request.path.replace("{mode}", mode_word(mode)),
+        })
+    });
+    ScenarioMeta {
+        name: scenario.name.clone(),
+        title: scenario.title.clone(),
+        source: scenario.source.clone(),
+        analysis: scenario.analysis.trim().to_owned(),
+        requests: requests.collect(),
+        delays: scenario.store.delays.iter().map(|(name, delay)| (name.clone(), show_duration(delay.0))).collect(),
+        connections: scenario.load.connections,
+        duration_s: scenario.load.duration.as_secs_f64(),
+        warmup_s: scenario.warmup().as_secs_f64(),
+        trials: scenario.run.trials,
+        pool: scenario.server.pool,
+        workers,
+    }
+}
+
+fn stack_meta(prepared: &Prepared) -> StackMeta {
+    let stack = prepared.stack;
+    StackMeta {
+        name: stack.name.clone(),
+        role: stack.role,
+        panel: match stack.panel {
+            Panel::Deployed => "deployed",
+            Panel::Controlled => "controlled",
+            Panel::Both => "both",
+        }
+        .to_owned(),
+        model: stack.model.clone(),
+        http: stack.http.clone(),
+        redis: stack.redis.clone(),
+        modes: stack.modes.clone(),
+        bridged: stack.bridged.clone(),
+        version: prepared.version.clone().unwrap_or_default(),
+        notes: stack.notes.trim().to_owned(),
+    }
+}

@@ -1,0 +1,73 @@
+//! The plan: which cells are measured, in which order, and how long that takes.
+
+use std::time::Duration;
+
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use stackbench_reports::row::{Mode, Role};
+
+use crate::{scenario::Scenario, stack::Stack};
+
+/// What a trial takes beside warm-up and window: starting, verifying, loading keys, stopping.
+pub const OVERHEAD: Duration = Duration::from_millis(1200);
+
+/// One cell of a scenario: a stack, a request of it, and a mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Index into the stacks.
+    pub stack: usize,
+    /// Index into the scenario's requests.
+    pub request: usize,
+    /// The mode.
+    pub mode: Mode,
+}
+
+/// The cells of a scenario, in the order of the files.
+pub fn cells(scenario: &Scenario, stacks: &[Stack]) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (stack, description) in stacks.iter().enumerate() {
+        for (request, asked) in scenario.requests.iter().enumerate() {
+            let modes = asked.modes.iter().filter(|mode| description.modes.contains(mode));
+            cells.extend(modes.map(|&mode| Cell { stack, request, mode }));
+        }
+    }
+    cells
+}
+
+/// The order of one block: ceilings first, because the others are compared with them, each part shuffled.
+pub fn block_order(cells: &[Cell], stacks: &[Stack], seed: u64, scenario: usize, block: u32) -> Vec<Cell> {
+    // Every block has an order of its own, which depends on nothing but the seed.
+    let mut random = StdRng::seed_from_u64(seed ^ ((scenario as u64) << 32) ^ u64::from(block));
+    let (mut ceilings, mut others): (Vec<Cell>, Vec<Cell>) =
+        cells.iter().partition(|cell| stacks[cell.stack].role == Role::Ceiling);
+    ceilings.shuffle(&mut random);
+    others.shuffle(&mut random);
+    ceilings.extend(others);
+    ceilings
+}
+
+/// How long a trial of a scenario takes.
+pub fn trial_time(scenario: &Scenario) -> Duration {
+    scenario.warmup() + scenario.load.duration + OVERHEAD
+}
+
+/// `1 h 05 min`, `4 min 10 s`, `12 s`.
+pub fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_words() {
+        assert_eq!(in_words(Duration::from_secs(12)), "12 s");
+        assert_eq!(in_words(Duration::from_secs(250)), "4 min 10 s");
+        assert_eq!(in_words(Duration::from_secs(3900)), "1 h 05 min");
+    }
+}

@@ -1,0 +1,233 @@
+//! Children: started in a process group of their own on the CPUs they are given, logged, watched and stopped for certain.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, Read, Write},
+    os::{fd::OwnedFd, unix::process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::{
+    guard::{Guard, TOKEN},
+    interrupt::{Interrupt, Wake, exit_descriptor, to_pid},
+    placement,
+};
+
+/// A log keeps this much of what a process prints; the rest is read and dropped, so that a chatty process neither fills
+/// the disk nor blocks on a full pipe.
+const LOG_BYTES_MAX: u64 = 1024 * 1024;
+/// Lines of a log that a reason quotes.
+const LOG_TAIL_LINES: usize = 5;
+/// What the contract grants a server after SIGTERM (5 s), and a little for the kernel to close its sockets.
+const STOP_AT_MOST: Duration = Duration::from_secs(6);
+/// After SIGKILL a group is gone as soon as the kernel gets to it.
+const KILL_AT_MOST: Duration = Duration::from_secs(5);
+
+/// How to start a child.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The command line, program first.
+    pub command: &'a [String],
+    /// Environment variables beside the inherited ones.
+    pub env: &'a BTreeMap<String, String>,
+    /// Working directory.
+    pub cwd: &'a Path,
+    /// CPUs it may use; empty for all.
+    pub cpus: &'a [u32],
+    /// Where its stderr (and what follows the first line of its stdout) goes.
+    pub log: PathBuf,
+}
+
+/// A running child and its process group.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    exited: OwnedFd,
+    guard: Guard,
+    log: PathBuf,
+    first_line: Receiver<String>,
+    readers: Vec<JoinHandle<()>>,
+    stopped: bool,
+}
+
+impl Process {
+    /// Starts a child.
+    ///
+    /// # Errors
+    /// Names the program when it cannot be started.
+    pub fn start(start: &Start, guard: &Guard) -> Result<Self> {
+        Self::launch(start, None, guard)
+    }
+
+    /// Starts a child whose stdout goes to a file of its own, whole.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when the file cannot be written.
+    pub fn start_capturing(start: &Start, stdout: &Path, guard: &Guard) -> Result<Self> {
+        let file = File::create(stdout).with_context(|| format!("cannot write {}", stdout.display()))?;
+        Self::launch(start, Some(file), guard)
+    }
+
+    fn launch(start: &Start, capture: Option<File>, guard: &Guard) -> Result<Self> {
+        let (program, arguments) = start.command.split_first().context("an empty command line")?;
+        let log = File::create(&start.log).with_context(|| format!("cannot write {}", start.log.display()))?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .envs(start.env)
+            .env(TOKEN, guard.token())
+            .current_dir(start.cwd)
+            .stdin(Stdio::null())
+            .stdout(capture.map_or_else(Stdio::piped, Stdio::from))
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = placement::on_cpus(start.cpus, || command.spawn())?.with_context(|| {
+            format!("cannot start `{program}`; is it built? (cargo build --release --workspace --bins --locked)")
+        })?;
+        guard.watch(child.id());
+        let exited = exit_descriptor(child.id())?;
+        let (tell_first_line, first_line) = mpsc::channel();
+        let stdout_log = log.try_clone()?;
+        let stderr = child.stderr.take().context("stderr is piped")?;
+        let mut readers = vec![thread::spawn(move || drain(stderr, log))];
+        readers.extend(child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                let mut stdout = BufReader::new(stdout);
+                let mut line = Vec::new();
+                // A first line of any length is bounded by the log's own limit.
+                if stdout.by_ref().take(LOG_BYTES_MAX).read_until(b'\n', &mut line).is_ok() {
+                    let _ = tell_first_line.send(String::from_utf8_lossy(&line).trim_end().to_owned());
+                }
+                drain(stdout, stdout_log);
+            })
+        }));
+        Ok(Self { child, exited, guard: guard.clone(), log: start.log.clone(), first_line, readers, stopped: false })
+    }
+
+    /// Its process id, which is also its group's.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first line of its stdout, once it is there.
+    pub fn first_line(&self) -> Option<String> {
+        self.first_line.try_recv().ok()
+    }
+
+    /// Its exit status, if it has exited.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until it has exited.
+    ///
+    /// # Errors
+    /// [`crate::interrupt::Interrupted`], or a sentence when it takes longer than `at_most`.
+    pub fn wait(&mut self, interrupt: &Interrupt, at_most: Duration) -> Result<ExitStatus> {
+        match interrupt.wait_for_exit(&self.exited, at_most)? {
+            Wake::Exited => Ok(self.child.wait()?),
+            Wake::TimedOut => Err(anyhow!("still running after {:.1} s", at_most.as_secs_f64())),
+        }
+    }
+
+    /// Asks it to stop (SIGTERM), waits as long as the contract grants, then ends its whole group. Never blocks for long,
+    /// and is not cut short by Ctrl-C: whoever interrupts a run wants nothing left behind.
+    ///
+    /// Returns how it ended.
+    pub fn stop(&mut self) -> Stopped {
+        let patient = self.child.try_wait().ok().flatten().map(Stopped::BeforeAsked);
+        let ended = patient.unwrap_or_else(|| {
+            let _ = kill_process(to_pid(self.pid()), Signal::TERM);
+            match wait_uninterrupted(&self.exited, STOP_AT_MOST) {
+                true => self.child.wait().map_or(Stopped::Killed, Stopped::AsAsked),
+                false => Stopped::Killed,
+            }
+        });
+        self.end_group();
+        ended
+    }
+
+    /// The last lines it printed.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(LOG_TAIL_LINES).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    fn end_group(&mut self) {
+        let group = to_pid(self.child.id());
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.child.wait();
+        let deadline = std::time::Instant::now() + KILL_AT_MOST;
+        while test_kill_process_group(group).is_ok() && std::time::Instant::now() < deadline {
+            thread::yield_now();
+        }
+        self.guard.release(self.child.id());
+        // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
+        // left to end by itself.
+        for reader in self.readers.drain(..).filter(JoinHandle::is_finished) {
+            let _ = reader.join();
+        }
+        self.stopped = true;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Only an error or Ctrl-C leaves a child to be dropped: nobody waits for its good manners then.
+        if !self.stopped {
+            self.end_group();
+        }
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was gone already.
+    BeforeAsked(ExitStatus),
+    /// It ended after SIGTERM, within the time the contract grants.
+    AsAsked(ExitStatus),
+    /// It had to be killed.
+    Killed,
+}
+
+fn wait_uninterrupted(exited: &OwnedFd, at_most: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let deadline = std::time::Instant::now() + at_most;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(exited, PollFlags::IN)], Some(&left)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(ready) => return ready > 0,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn drain(mut from: impl Read, mut log: File) {
+    let mut buffer = [0_u8; 8192];
+    let mut kept = 0;
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        if kept < LOG_BYTES_MAX {
+            kept += n as u64;
+            let _ = log.write_all(&buffer[..n]);
+            if kept >= LOG_BYTES_MAX {
+                let _ = writeln!(log, "\n[the log is cut here; the process printed more]");
+            }
+        }
+    }
+}

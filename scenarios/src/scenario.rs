@@ -1,0 +1,349 @@
+//! Scenario files: what is asked of every stack, under which load, over which store. The format is documented field by
+//! field in `scenarios/README.md`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use stackbench_reports::row::Mode;
+
+use crate::units;
+
+/// The shortest warm-up: connections are made, code is paged in, the allocator has grown.
+const WARMUP_MIN: Duration = Duration::from_secs(1);
+/// A warm-up lasts this many of the longest delay, so that the start's phase pattern has gone.
+const WARMUP_DELAYS: u32 = 5;
+/// Where `{mode}` stands in a path, the mode's word is put.
+const MODE_PLACEHOLDER: &str = "{mode}";
+
+/// One scenario file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What `stackbench run` and the tables call it.
+    pub name: String,
+    /// One line for headings.
+    pub title: String,
+    /// The study it reproduces, or why it is there.
+    pub source: String,
+    /// What it shows, and what it cannot.
+    pub analysis: String,
+    /// The store it needs.
+    #[serde(default)]
+    pub store: StoreSpec,
+    /// The load.
+    pub load: Load,
+    /// How servers are started.
+    pub server: ServerSpec,
+    /// How often it is run.
+    pub run: RunSpec,
+    /// What is asked.
+    #[serde(rename = "request")]
+    pub requests: Vec<Request>,
+}
+
+/// What a scenario asks of the store.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSpec {
+    /// How long after its arrival each named command is answered. Empty: at once.
+    #[serde(default)]
+    pub delays: BTreeMap<String, Delay>,
+}
+
+/// A latency the store adds to a command.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Delay(#[serde(deserialize_with = "units::duration")] pub Duration);
+
+/// The load of a scenario.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// How sends are scheduled.
+    pub model: LoadModel,
+    /// Keep-alive connections.
+    pub connections: u32,
+    /// Requests in flight per connection.
+    #[serde(default = "one")]
+    pub depth: u32,
+    /// Client threads; by default one for each CPU of the client.
+    pub threads: Option<u32>,
+    /// Length of the window.
+    #[serde(deserialize_with = "units::duration")]
+    pub duration: Duration,
+    /// Length of the warm-up before the window.
+    #[serde(default, deserialize_with = "units::optional_duration")]
+    pub warmup: Option<Duration>,
+    /// Age at which a request counts as timed out.
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// How sends are scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadModel {
+    /// Each connection sends its next request when the previous answer is complete.
+    Closed,
+}
+
+/// How servers are started.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSpec {
+    /// Blocking threads, and blocking store connections.
+    pub pool: u32,
+    /// Workers; by default the CPUs the placement gives the server.
+    pub workers: Option<u32>,
+}
+
+/// How often a scenario is run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// Blocks: each cell is measured once in every block.
+    pub trials: u32,
+}
+
+/// One request of a scenario.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// What the tables call it.
+    pub name: String,
+    /// HTTP method.
+    pub method: String,
+    /// Target; `{mode}` in it becomes `sync` or `async`.
+    pub path: String,
+    /// Which colours of handler are asked.
+    pub modes: Vec<Mode>,
+    /// Headers beside `Host`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The status every answer must have.
+    pub status: u16,
+    /// The body every answer must have.
+    pub body: String,
+    /// Store commands that one answer implies.
+    #[serde(default)]
+    pub store: BTreeMap<String, u64>,
+}
+
+impl Request {
+    /// The target for one mode.
+    pub fn target(&self, mode: Mode) -> String {
+        self.path.replace(MODE_PLACEHOLDER, mode_word(mode))
+    }
+}
+
+/// A mode as paths and `stack.toml` spell it.
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Sync => "sync",
+        Mode::Async => "async",
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// Names the file and, for what the format forbids, line and key.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read the scenario file {}", path.display()))?;
+        let scenario: Self =
+            toml::from_str(&text).with_context(|| format!("in the scenario file {}", path.display()))?;
+        scenario.validate().with_context(|| format!("in the scenario file {}", path.display()))?;
+        Ok(scenario)
+    }
+
+    /// What the types cannot say.
+    fn validate(&self) -> Result<()> {
+        ensure!(is_name(&self.name), "name: `{}` must be letters, digits, `-` and `_`", self.name);
+        ensure!(!self.requests.is_empty(), "there must be at least one [[request]]");
+        ensure!(self.load.connections > 0, "load.connections must be at least 1");
+        ensure!(
+            self.load.depth == 1,
+            "load.depth: the load client keeps one request in flight per connection; write 1"
+        );
+        ensure!(!self.load.duration.is_zero(), "load.duration must be longer than nothing");
+        ensure!(self.server.pool > 0, "server.pool must be at least 1");
+        ensure!(self.run.trials > 0, "run.trials must be at least 1");
+        if let Some(warmup) = self.load.warmup {
+            let least = self.longest_delay() * WARMUP_DELAYS;
+            ensure!(
+                warmup >= least,
+                "load.warmup: {} is shorter than {WARMUP_DELAYS} of the longest delay; write at least {}, or leave it out",
+                units::show_duration(warmup),
+                units::show_duration(least)
+            );
+        }
+        for request in &self.requests {
+            request.validate(&self.store).with_context(|| format!("request `{}`", request.name))?;
+        }
+        Ok(())
+    }
+
+    /// The longest delay of the store, zero if it delays nothing.
+    pub fn longest_delay(&self) -> Duration {
+        self.store.delays.values().map(|delay| delay.0).max().unwrap_or_default()
+    }
+
+    /// The delay one answer of a request waits for at least: the sum over its store commands, which follow each other.
+    pub fn delay_of(&self, request: &Request) -> Duration {
+        request
+            .store
+            .iter()
+            .filter_map(|(command, n)| Some(self.store.delays.get(command)?.0 * u32::try_from(*n).ok()?))
+            .sum()
+    }
+
+    /// Length of the warm-up.
+    pub fn warmup(&self) -> Duration {
+        self.load.warmup.unwrap_or_else(|| WARMUP_MIN.max(self.longest_delay() * WARMUP_DELAYS))
+    }
+}
+
+impl Request {
+    fn validate(&self, store: &StoreSpec) -> Result<()> {
+        ensure!(is_name(&self.name), "the name must be letters, digits, `-` and `_`");
+        ensure!(!self.modes.is_empty(), "modes must name `sync`, `async` or both");
+        ensure!(self.path.starts_with('/'), "path: `{}` must begin with `/`", self.path);
+        ensure!(
+            self.modes.len() == 1 || self.path.contains(MODE_PLACEHOLDER),
+            "path: with two modes it must hold `{MODE_PLACEHOLDER}`"
+        );
+        ensure!(self.method == "GET", "method: the load client sends GET only, not `{}`", self.method);
+        let delays: Vec<_> = self.store.keys().filter_map(|command| store.delays.get(command)).map(|d| d.0).collect();
+        if delays.windows(2).any(|pair| pair[0] != pair[1]) {
+            bail!("store: commands with different delays cannot be mixed on one connection");
+        }
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+/// Every scenario file of a folder, by file name; `Cargo.toml` is none.
+///
+/// # Errors
+/// As [`Scenario::load`]; and if two files give the same name.
+pub fn discover(dir: &Path) -> Result<Vec<(PathBuf, Scenario)>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
+        .with_context(|| format!("cannot list the scenario folder {}", dir.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension().is_some_and(|e| e == "toml") && path.file_name().is_some_and(|n| n != "Cargo.toml")
+        })
+        .collect();
+    paths.sort();
+    let mut found: Vec<(PathBuf, Scenario)> = Vec::new();
+    for path in paths {
+        let scenario = Scenario::load(&path)?;
+        if let Some((other, _)) = found.iter().find(|(_, s)| s.name == scenario.name) {
+            bail!("{} and {} are both named `{}`", other.display(), path.display(), scenario.name);
+        }
+        found.push((path, scenario));
+    }
+    Ok(found)
+}
+
+/// A scenario by its name, or by the path of its file.
+///
+/// # Errors
+/// Lists the names there are when the given one is none of them.
+pub fn find(dir: &Path, name_or_path: &str) -> Result<Scenario> {
+    let path = Path::new(name_or_path);
+    if path.extension().is_some_and(|e| e == "toml") {
+        return Scenario::load(path);
+    }
+    let found = discover(dir)?;
+    let names: Vec<String> = found.iter().map(|(_, s)| s.name.clone()).collect();
+    found.into_iter().map(|(_, s)| s).find(|s| s.name == name_or_path).with_context(|| {
+        format!(
+            "no scenario is named `{name_or_path}`; there are: {} (or give the path of a .toml file)",
+            names.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        name = "t"
+        title = "T"
+        source = "a test"
+        analysis = "none"
+        [store]
+        delays = { get = "20ms", set = "200ms" }
+        [load]
+        model = "closed"
+        connections = 2000
+        duration = "10s"
+        timeout = "30s"
+        [server]
+        pool = 16
+        [run]
+        trials = 3
+        [[request]]
+        name = "cache_hit"
+        method = "GET"
+        path = "/myapp/{mode}/cache_hit"
+        modes = ["sync", "async"]
+        status = 200
+        body = '{"status": "ok"}'
+        store = { get = 1 }
+    "#;
+
+    fn load(text: &str) -> Result<Scenario> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Scenario::load(file.path())
+    }
+
+    #[test]
+    fn a_scenario_knows_its_targets_its_delays_and_its_warm_up() {
+        let scenario = load(GOOD).unwrap();
+        assert_eq!(scenario.requests[0].target(Mode::Sync), "/myapp/sync/cache_hit");
+        assert_eq!(scenario.delay_of(&scenario.requests[0]), Duration::from_millis(20));
+        assert_eq!(scenario.warmup(), Duration::from_secs(1), "five delays of 200 ms");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_file_line_and_key() {
+        let error = format!("{:#}", load(&GOOD.replace("connections", "conections")).unwrap_err());
+        assert!(error.contains("conections") && error.contains("line 10"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_duration_is_refused_with_its_line() {
+        let error = format!("{:#}", load(&GOOD.replace("\"10s\"", "\"ten\"")).unwrap_err());
+        assert!(error.contains("`ten` is not a duration") && error.contains("line 11"), "{error}");
+    }
+
+    #[test]
+    fn a_warm_up_shorter_than_five_delays_is_refused() {
+        let error = format!("{:#}", load(&GOOD.replace("timeout =", "warmup = \"500ms\"\ntimeout =")).unwrap_err());
+        assert!(error.contains("write at least 1s"), "{error}");
+    }
+
+    #[test]
+    fn mixed_delays_on_one_connection_are_refused() {
+        let error = format!("{:#}", load(&GOOD.replace("{ get = 1 }", "{ get = 1, set = 1 }")).unwrap_err());
+        assert!(error.contains("different delays"), "{error}");
+    }
+}

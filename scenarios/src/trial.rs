@@ -1,0 +1,374 @@
+//! One trial: a fresh server, verified, measured, stopped, and its row.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use stackbench_reports::row::{Cost, Latency, Mode, Placement, Row, Verdict};
+use stackload::result::{LoadResult, ProcessUsage};
+
+use crate::{
+    conformance::StoreControl,
+    guard::Guard,
+    interrupt::{Interrupt, Interrupted},
+    placement::Cpus,
+    process::{Process, Start},
+    scenario::{Request, Scenario, mode_word},
+    server::{Server, ServerStart},
+    stack::{Placeholders, Stack, UsesStore},
+    store::{DelayReport, Store, split_counts},
+    units::show_duration,
+    verdict::{self, Evidence},
+    verify::Verifier,
+};
+
+/// The client's name for the server's process tree …
+const WATCH_SERVER: &str = "server";
+/// … and for the store's.
+const WATCH_STORE: &str = "store";
+/// Beyond its schedule, a client needs this long to connect, drain and write its result.
+const CLIENT_SLACK: Duration = Duration::from_secs(20);
+
+/// What all trials of a run share.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// The workspace.
+    pub root: &'a Path,
+    /// Folder of its programs.
+    pub bin: &'a Path,
+    /// The run directory.
+    pub out: &'a Path,
+    /// Placement asked for.
+    pub placement: Placement,
+    /// The CPUs it came to.
+    pub cpus: &'a Cpus,
+    /// The guard.
+    pub guard: &'a Guard,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+/// One trial to be made.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    /// Its scenario, options of the command line applied.
+    pub scenario: &'a Scenario,
+    /// Its stack.
+    pub stack: &'a Stack,
+    /// What the stack says of its version, or why it says nothing.
+    pub version: &'a Result<String, String>,
+    /// What is asked.
+    pub request: &'a Request,
+    /// In which mode.
+    pub mode: Mode,
+    /// Its block, from 1.
+    pub block: u32,
+    /// Server workers.
+    pub workers: u32,
+    /// What the null server reached at this cell in this block, if it was measured.
+    pub null_rate: Option<f64>,
+    /// SHA-256 of the server's program.
+    pub server_sha256: Option<String>,
+}
+
+/// What measuring a cell yields before it is judged.
+struct Measured {
+    result: LoadResult,
+    counts: BTreeMap<String, u64>,
+    delays: Vec<DelayReport>,
+}
+
+impl Trial<'_> {
+    /// `cache-tokio-cache_hit-async-1`: names the files of this trial.
+    pub fn label(&self) -> String {
+        let mode = mode_word(self.mode);
+        format!("{}-{}-{}-{mode}-{}", self.scenario.name, self.stack.name, self.request.name, self.block)
+    }
+
+    /// Runs the trial. Whatever goes wrong with the stack becomes a row of verdict `failed`.
+    ///
+    /// # Errors
+    /// [`Interrupted`] only.
+    pub fn run(&self, bench: &Bench, store: &mut Store) -> Result<Row, Interrupted> {
+        let mut row = self.blank_row(bench, store);
+        match self.measure(bench, store, &mut row) {
+            Ok(()) => Ok(row),
+            Err(error) if error.is::<Interrupted>() => Err(Interrupted),
+            Err(error) => {
+                let failed = self.blank_row(bench, store);
+                // What is known of how it was run stays; figures do not.
+                let (started, commands, raw, wrk) = (row.started, row.commands, row.raw, row.wrk);
+                Ok(Row { error: Some(format!("{error:#}")), started, commands, raw, wrk, ..failed })
+            }
+        }
+    }
+
+    fn measure(&self, bench: &Bench, store: &mut Store, row: &mut Row) -> Result<()> {
+        let uses_store = self.stack.store == UsesStore::Redis;
+        if let Err(error) = self.version {
+            bail!("no version, no measurement: {error}");
+        }
+        store.revive().context("the store is gone and cannot be started again")?;
+        store.set_delays(&BTreeMap::new())?;
+        store.forget_keys()?;
+        let mut server = self.start_server(bench, store)?;
+        row.commands.insert("server".into(), server.command.clone());
+        let verifier = Verifier { addr: server.addr, request: self.request, mode: self.mode };
+        if uses_store {
+            verifier.before_loading(store)?;
+        }
+        store.load_keys().context("cannot load the store's keys")?;
+        verifier.exact_answer()?;
+        store.set_delays(&self.scenario.store.delays)?;
+        store.reset_counts()?;
+        let result = self.load(bench, store, &server, row);
+        // A server that died under load makes the client's result meaningless; say the cause, not the effect.
+        if let Some(death) = server.death() {
+            bail!("{death}");
+        }
+        let result = result?;
+        self.stop_server(server)?;
+        if let Some(death) = store.death() {
+            bail!("{death}");
+        }
+        let counts = split_counts(&store.command_counts()?);
+        let reports = store.delay_reports()?;
+        let delays = self.request.store.keys().filter_map(|command| reports.get(command).copied()).collect();
+        self.fill(bench, row, &Measured { result, counts, delays })
+    }
+
+    fn start_server(&self, bench: &Bench, store: &Store) -> Result<Server> {
+        Server::start(ServerStart {
+            stack: self.stack,
+            placeholders: Placeholders {
+                bin: bench.bin.to_owned(),
+                root: bench.root.to_owned(),
+                listen: String::new(),
+                redis: store.url().to_owned(),
+                workers: self.workers,
+                pool: self.scenario.server.pool,
+                max_connections: self.scenario.load.connections + crate::run::SPARE_CONNECTIONS,
+            },
+            cpus: &bench.cpus.server,
+            log: self.log(bench, "server"),
+            guard: bench.guard,
+            interrupt: bench.interrupt,
+        })
+    }
+
+    /// A stack that says it cannot stop gracefully is not asked to.
+    fn stop_server(&self, server: Server) -> Result<()> {
+        let excused = self.stack.deviations.iter().any(|name| name == crate::run::STOPS_ON_SIGTERM);
+        match server.stop() {
+            Err(error) if !excused => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&self, bench: &Bench, who: &str) -> PathBuf {
+        bench.out.join("logs").join(format!("{}.{who}.log", self.label()))
+    }
+
+    /// Runs the load client and reads its result.
+    fn load(&self, bench: &Bench, store: &Store, server: &Server, row: &mut Row) -> Result<LoadResult> {
+        let raw = format!("raw/{}.json", self.label());
+        let command = self.client_command(bench, store, server, &bench.out.join(&raw));
+        row.commands.insert("client".into(), command.clone());
+        let wrk = format!("raw/{}.wrk.txt", self.label());
+        let log = self.log(bench, "client");
+        let no_env = BTreeMap::new();
+        let how =
+            Start { command: &command, env: &no_env, cwd: bench.root, cpus: &bench.cpus.client, log: log.clone() };
+        let mut client = Process::start_capturing(&how, &bench.out.join(&wrk), bench.guard)?;
+        let load = &self.scenario.load;
+        let at_most = self.scenario.warmup() + load.duration + load.timeout + CLIENT_SLACK;
+        let status = client.wait(bench.interrupt, at_most).context("the load client did not end")?;
+        client.stop();
+        row.wrk = Some(wrk);
+        ensure!(status.success(), "the load client ended with {status}: {}", client.log_tail());
+        let text =
+            fs::read_to_string(bench.out.join(&raw)).with_context(|| format!("the load client left no {raw}"))?;
+        row.raw = Some(raw.clone());
+        serde_json::from_str(&text).with_context(|| format!("{raw} is not a result file of this version"))
+    }
+
+    fn client_command(&self, bench: &Bench, store: &Store, server: &Server, raw: &Path) -> Vec<String> {
+        let load = &self.scenario.load;
+        let threads = load.threads.unwrap_or_else(|| bench.cpus.client_threads()).min(load.connections);
+        let mut words: Vec<String> = vec![
+            bench.bin.join("stackload").display().to_string(),
+            format!("-t{threads}"),
+            format!("-c{}", load.connections),
+            format!("-d{}", show_duration(load.duration)),
+            "--latency".into(),
+            format!("--timeout={}", show_duration(load.timeout)),
+            format!("--warmup={}", show_duration(self.scenario.warmup())),
+            format!("--json={}", raw.display()),
+            format!("--expect-status={}", self.request.status),
+            format!("--expect-body={}", self.request.body),
+            format!("--watch-tree={WATCH_SERVER}={}", server.pid()),
+        ];
+        words.extend(store.pid().map(|pid| format!("--watch-tree={WATCH_STORE}={pid}")));
+        let delay = self.scenario.delay_of(self.request);
+        if !delay.is_zero() {
+            words.push(format!("--spread={}", show_duration(delay)));
+        }
+        for (name, value) in &self.request.headers {
+            words.extend(["-H".to_owned(), format!("{name}: {value}")]);
+        }
+        words.push(format!("http://{}{}", server.addr, self.request.target(self.mode)));
+        words
+    }
+
+    /// What can be reached at most, and why.
+    fn ceiling(&self, delays: &[DelayReport]) -> Option<(f64, String)> {
+        let least = self.least();
+        if least.is_zero() || self.stack.store == UsesStore::None {
+            return self.null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
+        }
+        let measured_us: f64 = delays.iter().map(|delay| delay.mean_us).sum();
+        let delay_us = if measured_us > 0.0 { measured_us } else { least.as_micros() as f64 };
+        let (connections, pool) = (self.scenario.load.connections, self.scenario.server.pool);
+        let (parallel, what) = match self.stack.is_pool_bounded(self.mode) && pool < connections {
+            true => (pool, "blocking connections"),
+            false => (connections, "connections"),
+        };
+        let source = format!("{parallel} {what} / {:.2} ms", delay_us / 1e3);
+        Some((f64::from(parallel) * 1e6 / delay_us, source))
+    }
+
+    /// The least an answer can take, by the store's delays.
+    fn least(&self) -> Duration {
+        match self.stack.store {
+            UsesStore::Redis => self.scenario.delay_of(self.request),
+            UsesStore::None => Duration::ZERO,
+        }
+    }
+
+    /// The store must have seen exactly the commands that the answers imply.
+    fn compare_counts(&self, measured: &Measured) -> Result<()> {
+        if self.stack.store == UsesStore::None {
+            return Ok(());
+        }
+        let result = &measured.result;
+        // An answer that was an error may or may not have reached the store, on either side of the count.
+        let slack: u64 = result.errors.values().sum();
+        for (command, per_answer) in &self.request.store {
+            let seen = measured.counts.get(command).copied().unwrap_or_default();
+            let least = per_answer * result.requests_total.saturating_sub(slack);
+            let most = per_answer * (result.requests_total + result.in_flight_at_end + slack);
+            let answers = result.requests_total;
+            ensure!(
+                seen >= least,
+                "answers without touching the store: {answers} answers, but only {seen} {command} at the store"
+            );
+            ensure!(seen <= most, "asks the store too often: {seen} {command} at the store for {answers} answers");
+        }
+        let others = measured.counts.iter().filter(|(command, _)| !self.request.store.contains_key(*command));
+        let others: Vec<String> = others.map(|(command, n)| format!("{n} × {command}")).collect();
+        ensure!(others.is_empty(), "sends commands that no request implies: {}", others.join(", "));
+        Ok(())
+    }
+
+    fn fill(&self, bench: &Bench, row: &mut Row, measured: &Measured) -> Result<()> {
+        let result = &measured.result;
+        self.compare_counts(measured)?;
+        let watched = |name: &str| result.watched.get(name).map(|tree| tree.total);
+        let server = watched(WATCH_SERVER).context("the result holds no cost of the server")?;
+        let ceiling = self.ceiling(&measured.delays);
+        let evidence = Evidence {
+            result,
+            cpus: bench.cpus,
+            least: self.least(),
+            delays: &measured.delays,
+            ceiling: ceiling.as_ref().map(|(rate, _)| *rate),
+            store_cpu_s: watched(WATCH_STORE).map(|store| store.cpu_s),
+            server_cpu_s: server.cpu_s,
+        };
+        (row.verdict, row.reason) = verdict::judge(&evidence);
+        row.error = None;
+        (row.ceiling_per_sec, row.ceiling_source) = ceiling.unzip();
+        row.requests = result.requests;
+        row.requests_total = result.requests_total;
+        row.in_flight_at_end = result.in_flight_at_end;
+        row.requests_per_sec = result.requests as f64 / result.window_s;
+        row.occupancy = result.occupancy;
+        let l = &result.latency_us;
+        row.latency_us =
+            Latency { min: l.min, mean: l.mean, p50: l.p50, p90: l.p90, p99: l.p99, p999: l.p999, max: l.max };
+        row.errors = serde_json::from_value(serde_json::to_value(&result.errors)?)?;
+        row.server = cost(&server, result.requests);
+        row.store = cost(&watched(WATCH_STORE).unwrap_or_default(), result.requests);
+        row.client = cost(&result.client, result.requests);
+        row.box_us_per_request = per_request(verdict::busy_s(&result.cpus) * 1e6, result.requests);
+        row.store_commands = measured.counts.clone();
+        row.never_answered = result.connections.never_answered;
+        row.window_s = result.window_s;
+        Ok(())
+    }
+
+    /// A row without figures, which is what a failed trial stays.
+    fn blank_row(&self, bench: &Bench, store: &Store) -> Row {
+        let cpus = [("server", &bench.cpus.server), ("store", &bench.cpus.store), ("client", &bench.cpus.client)];
+        Row {
+            scenario: self.scenario.name.clone(),
+            stack: self.stack.name.clone(),
+            twin: None,
+            role: self.stack.role,
+            request: self.request.name.clone(),
+            mode: self.mode,
+            step: None,
+            trial: self.block,
+            placement: bench.placement,
+            store_name: store.name().to_owned(),
+            verdict: Verdict::Failed,
+            reason: String::new(),
+            error: None,
+            requests: 0,
+            requests_total: 0,
+            in_flight_at_end: 0,
+            requests_per_sec: 0.0,
+            ceiling_per_sec: None,
+            ceiling_source: None,
+            occupancy: 0.0,
+            latency_us: Latency::default(),
+            errors: BTreeMap::new(),
+            server: Cost::default(),
+            store: Cost::default(),
+            client: Cost::default(),
+            box_us_per_request: 0.0,
+            store_commands: BTreeMap::new(),
+            never_answered: 0,
+            workers: self.workers,
+            pool: self.scenario.server.pool,
+            connections: self.scenario.load.connections,
+            window_s: 0.0,
+            started: jiff::Timestamp::now().to_string(),
+            cpus: cpus.map(|(who, cpus)| (who.to_owned(), cpus.clone())).into(),
+            commands: BTreeMap::from([("store".to_owned(), store.command().to_vec())]),
+            server_sha256: self.server_sha256.clone(),
+            raw: None,
+            wrk: None,
+        }
+    }
+}
+
+fn cost(usage: &ProcessUsage, requests: u64) -> Cost {
+    Cost {
+        cpu_us_per_request: per_request(usage.cpu_s * 1e6, requests),
+        cpu_s: usage.cpu_s,
+        cpu_user_s: usage.user_s,
+        cpu_sys_s: usage.sys_s,
+        rss_peak_bytes: usage.rss_peak_bytes,
+        threads: usage.threads,
+        context_switches_per_request: per_request(usage.context_switches as f64, requests),
+    }
+}
+
+fn per_request(total: f64, requests: u64) -> f64 {
+    if requests == 0 { 0.0 } else { total / requests as f64 }
+}

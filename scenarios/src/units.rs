@@ -1,0 +1,67 @@
+//! Durations as people write them: `10s`, `20ms`, `500us`, `1m`.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// Reads a duration with its unit.
+///
+/// # Errors
+/// A sentence that shows the forms that are understood, when the text is none of them or negative.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
+        format!("`{text}` is not a duration; write a number and a unit, as in \"10s\", \"20ms\" or \"500us\"")
+    })
+}
+
+/// Writes a duration with the unit in which it is a whole number, if there is one.
+pub fn show_duration(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    if micros >= 1_000_000 && micros.is_multiple_of(1_000_000) {
+        format!("{}s", micros / 1_000_000)
+    } else if micros >= 1_000 && micros.is_multiple_of(1_000) {
+        format!("{}ms", micros / 1_000)
+    } else {
+        format!("{micros}us")
+    }
+}
+
+/// For `#[serde(deserialize_with = …)]` on a duration.
+pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map_err(D::Error::custom)
+}
+
+/// For `#[serde(deserialize_with = …)]` on a duration that may be absent.
+pub fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_their_units() {
+        assert_eq!(parse_duration("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("500us"), Ok(Duration::from_micros(500)));
+        assert_eq!(parse_duration("1m"), Ok(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_bare_number_a_negative_and_an_unknown_unit_are_refused() {
+        for text in ["10", "-1s", "3 parsecs", ""] {
+            assert!(parse_duration(text).unwrap_err().contains("is not a duration"), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for text in ["20ms", "10s", "1500ms", "50us"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Verdicts: what a trial's figures may be used for. A pure function of what was seen.
+
+use std::time::Duration;
+
+use stackbench_reports::row::Verdict;
+use stackload::result::{ClientVerdictKind, CpuTicks, LoadResult};
+
+use crate::store::DelayReport;
+
+/// A server whose CPUs were busy for this share of the window decided the throughput itself.
+const SATURATED: f64 = 0.95;
+/// Peers whose CPUs were busy for this share of the window decided it instead.
+const PEERS_SATURATED: f64 = 0.90;
+/// A throughput this close to its ceiling could not have been higher.
+const AT_CEILING: f64 = 0.99;
+/// … and this close, with nobody saturated, it is the delay that shows.
+const NEAR_CEILING: f64 = 0.95;
+/// Of two peers on shared CPUs, one that used this share of their time is named alone.
+const DOMINANT_PEER: f64 = 0.65;
+/// Lateness of the store that matters: this share of the delay and …
+const STORE_LATE_SHARE: f64 = 0.05;
+/// … this much in absolute terms.
+const STORE_LATE_US: f64 = 2_000.0;
+/// Stolen or unexplained CPU time that spoils a trial, as a share of the machine's.
+const NOISE: f64 = 0.05;
+/// Difference between the first and the last third of a window that makes it unsteady.
+const UNSTEADY: f64 = 0.05;
+
+/// Everything a verdict rests on.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// The client's result.
+    pub result: &'a LoadResult,
+    /// CPUs of the server, of the store and of the client; empty for "any".
+    pub cpus: &'a crate::placement::Cpus,
+    /// The least an answer of this request can take, by the store's delays.
+    pub least: Duration,
+    /// What the store measured of its delays, for the commands of this request.
+    pub delays: &'a [DelayReport],
+    /// What this cell could reach, per second.
+    pub ceiling: Option<f64>,
+    /// CPU seconds of the store in the window; `None` if it is not ours to measure.
+    pub store_cpu_s: Option<f64>,
+    /// CPU seconds of the server in the window.
+    pub server_cpu_s: f64,
+}
+
+/// A verdict and its reason: one sentence that says what was seen and, where something can be done, what; empty for `ok`.
+pub type Judgement = (Verdict, String);
+
+/// Judges a trial. The order is from what spoils everything to what spoils a rank only.
+pub fn judge(evidence: &Evidence) -> Judgement {
+    errors(evidence)
+        .or_else(|| starved(evidence))
+        .or_else(|| impossible(evidence))
+        .or_else(|| store_late(evidence))
+        .or_else(|| noisy(evidence))
+        .or_else(|| unsteady(evidence))
+        .unwrap_or_else(|| limit(evidence))
+}
+
+fn errors(evidence: &Evidence) -> Option<Judgement> {
+    let errors = &evidence.result.errors;
+    let total: u64 = errors.values().sum();
+    // A connection that hangs shows as timeouts too; `starved` says more.
+    if total == 0 || evidence.result.connections.starved > 0 {
+        return None;
+    }
+    let kinds: Vec<String> = errors.iter().map(|(kind, n)| format!("{n} × {}", kebab(kind))).collect();
+    Some((Verdict::Errors, format!("{} in {} answers", kinds.join(", "), evidence.result.requests_total)))
+}
+
+fn kebab(kind: &stackload::result::ErrorKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn starved(evidence: &Evidence) -> Option<Judgement> {
+    if evidence.result.verdict.kind != ClientVerdictKind::Starved {
+        return None;
+    }
+    let (connections, load) = (&evidence.result.connections, &evidence.result.load);
+    let served = connections.answers.iter().filter(|answers| **answers > 0).count();
+    Some((
+        Verdict::Starved,
+        format!(
+            "serves {served} of {} connections and starves {}; the oldest request waited {:.1} s",
+            load.connections,
+            connections.starved.max(connections.never_answered),
+            evidence.result.censored.age_max_us as f64 / 1e6
+        ),
+    ))
+}
+
+fn impossible(evidence: &Evidence) -> Option<Judgement> {
+    let (min, least) = (evidence.result.latency_us.min, evidence.least.as_micros() as u64);
+    (evidence.result.latency_us.count > 0 && min < least).then(|| {
+        let what = "answers before the store does";
+        (Verdict::Impossible, format!("{what}: the fastest answer took {min} µs, the store's delay is {least} µs"))
+    })
+}
+
+fn store_late(evidence: &Evidence) -> Option<Judgement> {
+    let delay_us = evidence.least.as_micros() as f64;
+    let late = evidence.delays.iter().map(|delay| delay.late_us_p99).fold(0.0, f64::max);
+    (late > STORE_LATE_US && late > STORE_LATE_SHARE * delay_us).then(|| {
+        (
+            Verdict::StoreLate,
+            format!("the store was late by {:.1} ms (p99) on a delay of {:.0} ms", late / 1e3, delay_us / 1e3),
+        )
+    })
+}
+
+fn noisy(evidence: &Evidence) -> Option<Judgement> {
+    let cpus = &evidence.result.cpus;
+    let capacity_s = evidence.result.window_s * cpus.len() as f64;
+    let steal_s: f64 = cpus.iter().map(|cpu| seconds(cpu.steal)).sum();
+    if steal_s > NOISE * capacity_s {
+        let share = 100.0 * steal_s / capacity_s;
+        return Some((
+            Verdict::Noisy,
+            format!("the hypervisor took {share:.0} % of the CPU time; measure on a quieter host"),
+        ));
+    }
+    let known_s = evidence.server_cpu_s + evidence.store_cpu_s? + evidence.result.client.cpu_s;
+    let foreign_s = busy_s(cpus) - steal_s - known_s;
+    (foreign_s > NOISE * capacity_s).then(|| {
+        let share = 100.0 * foreign_s / capacity_s;
+        (Verdict::Noisy, format!("other programs used {share:.0} % of the CPU time; stop them and measure again"))
+    })
+}
+
+/// Busy time of CPUs, in seconds.
+pub fn busy_s(cpus: &[CpuTicks]) -> f64 {
+    cpus.iter().map(|cpu| seconds(cpu.user + cpu.system + cpu.irq + cpu.steal)).sum()
+}
+
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+fn unsteady(evidence: &Evidence) -> Option<Judgement> {
+    let seconds = &evidence.result.per_second;
+    let third = seconds.len() / 3;
+    if third == 0 {
+        return None;
+    }
+    let rate = |part: &[stackload::result::Second]| part.iter().map(|s| s.requests).sum::<u64>() as f64 / third as f64;
+    // The last entry may be a fraction of a second.
+    let whole = evidence.result.window_s.floor() as usize;
+    let seconds = &seconds[..whole.min(seconds.len())];
+    if seconds.len() < 3 {
+        return None;
+    }
+    let (first, last) = (rate(&seconds[..third]), rate(&seconds[seconds.len() - third..]));
+    let change = last / first - 1.0;
+    (first > 0.0 && change.abs() > UNSTEADY).then(|| {
+        let text = format!(
+            "{first:.0}/s in the first third of the window, {last:.0}/s in the last ({:+.0} %)",
+            100.0 * change
+        );
+        (Verdict::Unsteady, format!("{text}; lengthen the warm-up or the window"))
+    })
+}
+
+/// Who or what bounded the throughput.
+fn limit(evidence: &Evidence) -> Judgement {
+    let rate = evidence.result.requests as f64 / evidence.result.window_s;
+    let reached = evidence.ceiling.map_or(0.0, |ceiling| rate / ceiling);
+    let server = busy_share(evidence, &evidence.cpus.server);
+    let delayed = !evidence.least.is_zero();
+    if server >= SATURATED {
+        return (Verdict::Ok, String::new());
+    }
+    if delayed && reached >= NEAR_CEILING && (reached >= AT_CEILING || peers(evidence).is_none()) {
+        let text = format!("{:.1} % of the ceiling that the store's delay sets", 100.0 * reached);
+        return (Verdict::LatencyBound, text);
+    }
+    if reached >= AT_CEILING {
+        return (Verdict::Ok, String::new());
+    }
+    if let Some(judgement) = peers(evidence) {
+        return judgement;
+    }
+    if evidence.result.verdict.kind == ClientVerdictKind::ClientLimited {
+        return (Verdict::ClientLimited, evidence.result.verdict.reason.clone());
+    }
+    let text = format!("the server's CPUs were {:.0} % busy and no ceiling was reached", 100.0 * server);
+    (Verdict::Idle, format!("{text}; something else holds it back (locks, too small a pool, waiting)"))
+}
+
+fn peers(evidence: &Evidence) -> Option<Judgement> {
+    if evidence.cpus.server.is_empty() {
+        return None;
+    }
+    let (client, store) = (busy_share(evidence, &evidence.cpus.client), busy_share(evidence, &evidence.cpus.store));
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let text = |who: &str, share: f64| format!("the CPUs of {who} were {} busy, the server's were not", percent(share));
+    if !evidence.cpus.peers_share() {
+        return match (client >= PEERS_SATURATED, store >= PEERS_SATURATED) {
+            (true, true) => Some((Verdict::PeerLimitedBoth, text("client and store", client.min(store)))),
+            (true, false) => Some((Verdict::PeerLimitedClient, text("the client", client))),
+            (false, true) => Some((Verdict::PeerLimitedStore, text("the store", store))),
+            (false, false) => None,
+        };
+    }
+    (client >= PEERS_SATURATED).then(|| {
+        let (client_s, store_s) = (evidence.result.client.cpu_s, evidence.store_cpu_s.unwrap_or_default());
+        let share = client_s / (client_s + store_s).max(f64::MIN_POSITIVE);
+        let text = format!("{} ({} of it the client)", text("client and store", client), percent(share));
+        match share {
+            share if share >= DOMINANT_PEER => (Verdict::PeerLimitedClient, text),
+            share if share <= 1.0 - DOMINANT_PEER => (Verdict::PeerLimitedStore, text),
+            _ => (Verdict::PeerLimitedBoth, text),
+        }
+    })
+}
+
+/// Busy share of a set of CPUs; of all when the set is empty.
+fn busy_share(evidence: &Evidence, set: &[u32]) -> f64 {
+    let of_set: Vec<f64> =
+        evidence.result.cpus.iter().filter(|c| set.is_empty() || set.contains(&c.cpu)).map(CpuTicks::busy).collect();
+    if of_set.is_empty() { 0.0 } else { of_set.iter().sum::<f64>() / of_set.len() as f64 }
+}
