@@ -1,6 +1,8 @@
 # Names, not programs: what each recipe does is in xtask/, scenarios/ or the script it calls. Options follow the name:
 # `just bench-all --trials 5`.
 
+set positional-arguments
+
 # list the recipes
 [private]
 default:
@@ -8,27 +10,27 @@ default:
 
 # build all, measure the default stacks with the main scenarios, print the table
 bench-all *options:
-    cargo bench-all {{ options }}
+    cargo bench-all "$@"
 
 # the same in about a minute: fewer connections, one short trial each
 bench-quick *options:
-    cargo bench-quick {{ options }}
+    cargo bench-quick "$@"
 
 # every scenario file there is (long)
 bench-everything *options:
-    cargo xtask bench-everything {{ options }}
+    cargo xtask bench-everything "$@"
 
 # verify every stack against the contract
 check *options:
-    cargo check-all {{ options }}
+    cargo check-all "$@"
 
 # get what the tests need, build all, run every test
 test *options:
-    cargo test-all {{ options }}
+    cargo test-all "$@"
 
 # make the files of a run directory again
 report dir="reports/latest" *options:
-    cargo bench-report {{ dir }} {{ options }}
+    cargo bench-report "$@"
 
 # format the tree
 fmt:
@@ -41,8 +43,8 @@ lint:
 
 # the load client beside wrk
 bench-client *options:
-    client/bench.sh {{ options }}
+    client/bench.sh "$@"
 
 # the embedded store beside redis-server
 bench-fake-redis *options:
-    servers/fake-redis/bench.sh {{ options }}
+    servers/fake-redis/bench.sh "$@"

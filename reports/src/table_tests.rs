@@ -132,6 +132,14 @@ fn one_ceiling_of_all_is_named_once_and_several_with_their_stacks() {
 }
 
 #[test]
+fn ceilings_that_differ_by_the_measured_delay_only_are_one_with_a_range() {
+    let mut rows = vec![row("a", 1, 1.0, 1.0), row("b", 1, 1.0, 2.0)];
+    rows[1].ceiling_per_sec = Some(9_990.0);
+    rows[1].ceiling_source = Some("2000 connections / 200.2 ms".to_owned());
+    assert_eq!(only_table(&run(rows)).ceilings, "2000 connections / measured delay = 9,990–10,010/s");
+}
+
+#[test]
 fn stores_and_placements_are_sections_of_their_own() {
     let redis = Row { store_name: "redis 7.0.15".to_owned(), ..sample::row("tokio") };
     let free = Row { placement: Placement::Free, ..sample::row("tokio") };
