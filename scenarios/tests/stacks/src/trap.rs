@@ -1,0 +1,111 @@
+//! Which traps there are, and what each does to a request.
+
+use clap::ValueEnum;
+use stack_contract::Answer;
+
+/// How many requests to the store the late traps answer as they should: more than any verification sends.
+const HONEST_REQUESTS: u64 = 64;
+/// [`Trap::Dies`] ends with this request.
+const DYING_REQUEST: u64 = 500;
+/// [`Trap::WrongBody`] and [`Trap::WrongLength`] spoil one answer in so many, [`Trap::Errors`] one in half as many.
+const SPOILED_IN: u64 = 100;
+const FAILED_IN: u64 = 50;
+
+/// What a server does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trap {
+    /// Answers without touching the store
+    NoStore,
+    /// Sends the command and answers before the store does
+    EarlyAnswer,
+    /// Does well for 64 requests, then as `no-store`
+    LateCheat,
+    /// Does well for 64 requests, then as `early-answer`
+    LateEarly,
+    /// Gives each of 16 threads to one connection until that closes; the others wait
+    Starve,
+    /// After 64 requests, 1 answer in 100 has another body of the same length
+    WrongBody,
+    /// After 64 requests, 1 answer in 100 has a longer body
+    WrongLength,
+    /// Exits with status 3 at request 500
+    Dies,
+    /// Exits at once
+    NoStart,
+    /// Listens, and never answers /check
+    NeverReady,
+    /// 1 answer in 50 is a 503
+    Errors,
+    /// Starts a child that holds the listening socket
+    Forks,
+    /// Does not stop when asked to
+    IgnoresSigterm,
+    /// Writes to standard error without end
+    Chatter,
+}
+
+/// What is done with one request to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// What the contract says.
+    Honest,
+    /// The command is sent, its reply is not waited for.
+    Early,
+    /// The store is asked, and this is answered whatever it says.
+    Instead(Answer),
+    /// The store is not asked.
+    Unasked,
+    /// The process ends.
+    Die,
+}
+
+impl Trap {
+    /// What is done with the `nth` request to the store, counted from 1.
+    pub(crate) fn deed(self, nth: u64) -> Deed {
+        let late = nth > HONEST_REQUESTS;
+        match self {
+            Self::NoStore => Deed::Unasked,
+            Self::EarlyAnswer => Deed::Early,
+            Self::LateCheat if late => Deed::Unasked,
+            Self::LateEarly if late => Deed::Early,
+            Self::WrongBody if late && nth.is_multiple_of(SPOILED_IN) => Deed::Instead(SAME_LENGTH),
+            Self::WrongLength if late && nth.is_multiple_of(SPOILED_IN) => Deed::Instead(LONGER),
+            Self::Errors if nth.is_multiple_of(FAILED_IN) => Deed::Instead(FAILURE),
+            Self::Dies if nth == DYING_REQUEST => Deed::Die,
+            _ => Deed::Honest,
+        }
+    }
+}
+
+const SAME_LENGTH: Answer = Answer { status: 200, body: r#"{"status": "no"}"# };
+const LONGER: Answer = Answer { status: 200, body: r#"{"status": "okay"}"# };
+const FAILURE: Answer = Answer { status: 503, body: r#"{"error": "this is a trap"}"# };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_traps_are_honest_at_first() {
+        for (trap, deed) in [(Trap::LateCheat, Deed::Unasked), (Trap::LateEarly, Deed::Early)] {
+            assert_eq!(trap.deed(HONEST_REQUESTS), Deed::Honest);
+            assert_eq!(trap.deed(HONEST_REQUESTS + 1), deed);
+        }
+    }
+
+    #[test]
+    fn spoiled_answers_keep_or_change_the_length_as_their_names_say() {
+        assert_eq!(SAME_LENGTH.body.len(), Answer::OK.body.len());
+        assert_ne!(LONGER.body.len(), Answer::OK.body.len());
+        let spoiled = (1..=1000).filter(|nth| Trap::WrongBody.deed(*nth) != Deed::Honest).count();
+        assert_eq!(spoiled, 10);
+    }
+
+    #[test]
+    fn every_trap_can_be_named() {
+        for trap in Trap::value_variants() {
+            let name = trap.to_possible_value().unwrap();
+            assert_eq!(Trap::from_str(name.get_name(), false).unwrap(), *trap);
+        }
+    }
+}
