@@ -1,0 +1,352 @@
+//! Answers, parsed as they arrive.
+//!
+//! A parser belongs to a connection and knows where in an answer it stands. Bytes are handed to it straight from the read
+//! buffer; only a head that arrives in pieces is kept aside.
+
+use std::mem::MaybeUninit;
+
+use super::chunked::Chunked;
+
+/// Largest head, as wrk's parser has it.
+pub const HEAD_BYTES_MAX: usize = 80 * 1024;
+
+/// Most headers of an answer: more than any server sends, and 8 KiB of stack.
+const HEADERS_MAX: usize = 256;
+
+/// A complete answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status code.
+    pub status: u16,
+    /// Whether the connection can carry another request.
+    pub keep_alive: bool,
+    /// Bytes of its body, chunk framing removed.
+    pub body_bytes: u64,
+}
+
+/// Not an HTTP answer, or one that breaks the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadAnswer;
+
+/// How far the bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All bytes are taken and the answer is not complete.
+    Partial,
+    /// The answer is complete after this many bytes; any more are not part of it.
+    Complete(Answer, usize),
+}
+
+/// How the end of the body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length(u64),
+    Chunked(Chunked),
+    UntilEof,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    keep_alive: bool,
+    framing: Framing,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Body { head: Head, body_bytes: u64 },
+}
+
+/// The parser of one connection's answers.
+#[derive(Debug)]
+pub struct AnswerParser {
+    state: State,
+    /// The beginning of a head that arrived in pieces.
+    partial: Vec<u8>,
+}
+
+impl AnswerParser {
+    /// Before the first byte.
+    pub fn new() -> Self {
+        Self { state: State::Head, partial: Vec::new() }
+    }
+
+    /// Forgets an unfinished answer.
+    pub fn reset(&mut self) {
+        self.state = State::Head;
+        self.partial.clear();
+    }
+
+    /// Whether some of an answer has arrived, and not all of it.
+    pub fn is_inside(&self) -> bool {
+        !self.partial.is_empty() || matches!(self.state, State::Body { .. })
+    }
+
+    /// Takes bytes as they arrived; decoded parts of the body go to `body`.
+    pub fn feed(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<Progress, BadAnswer> {
+        let mut used = 0;
+        loop {
+            match &mut self.state {
+                State::Body { head, body_bytes } => {
+                    let counted = &mut |part: &[u8]| {
+                        *body_bytes += part.len() as u64;
+                        body(part);
+                    };
+                    let (taken, complete) = take_body(&mut head.framing, &bytes[used..], counted)?;
+                    used += taken;
+                    if !complete {
+                        return Ok(Progress::Partial);
+                    }
+                    let answer = Answer { status: head.status, keep_alive: head.keep_alive, body_bytes: *body_bytes };
+                    self.reset();
+                    return Ok(Progress::Complete(answer, used));
+                }
+                State::Head => {
+                    let Some((head, taken)) = self.take_head(&bytes[used..])? else {
+                        return Ok(Progress::Partial);
+                    };
+                    used += taken;
+                    // An interim answer announces another one; nobody asked to switch protocols.
+                    match head.status {
+                        101 => return Err(BadAnswer),
+                        100..=199 => {}
+                        _ => self.state = State::Body { head, body_bytes: 0 },
+                    }
+                }
+            }
+        }
+    }
+
+    /// The peer has closed: the answer that this completes, if any.
+    pub fn end(&mut self) -> Option<Answer> {
+        let State::Body { head: Head { status, framing: Framing::UntilEof, .. }, body_bytes } = self.state else {
+            return None;
+        };
+        self.reset();
+        Some(Answer { status, keep_alive: false, body_bytes })
+    }
+
+    /// The head, if it ends in `bytes`, and how many of them it took.
+    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, BadAnswer> {
+        if self.partial.is_empty() {
+            let parsed = parse_head(bytes)?;
+            if parsed.is_none() {
+                self.partial.extend_from_slice(bytes);
+            }
+            return Ok(parsed);
+        }
+        let before = self.partial.len();
+        // Only so much more can belong to a head; the rest of a large read need not be copied.
+        let room = (HEAD_BYTES_MAX + 1).saturating_sub(before).min(bytes.len());
+        self.partial.extend_from_slice(&bytes[..room]);
+        let parsed = parse_head(&self.partial)?.map(|(head, length)| (head, length - before));
+        if parsed.is_some() {
+            self.partial.clear();
+        }
+        Ok(parsed)
+    }
+}
+
+impl Default for AnswerParser {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Bytes of the body taken, and whether it is complete.
+fn take_body(framing: &mut Framing, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<(usize, bool), BadAnswer> {
+    match framing {
+        Framing::Length(remaining) => {
+            let taken = usize::try_from(*remaining).unwrap_or(usize::MAX).min(bytes.len());
+            body(&bytes[..taken]);
+            *remaining -= taken as u64;
+            Ok((taken, *remaining == 0))
+        }
+        Framing::Chunked(chunked) => {
+            let taken = chunked.feed(bytes, body).map_err(|_| BadAnswer)?;
+            Ok((taken, chunked.is_done()))
+        }
+        Framing::UntilEof => {
+            body(bytes);
+            Ok((bytes.len(), false))
+        }
+    }
+}
+
+fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, BadAnswer> {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut response, bytes, &mut headers)
+        .map_err(|_| BadAnswer)?;
+    let httparse::Status::Complete(length) = parsed else {
+        return if bytes.len() > HEAD_BYTES_MAX { Err(BadAnswer) } else { Ok(None) };
+    };
+    if length > HEAD_BYTES_MAX {
+        return Err(BadAnswer);
+    }
+    let status = response.code.unwrap_or(0);
+    if status < 100 {
+        return Err(BadAnswer);
+    }
+    let fields = Fields::collect(response.headers)?;
+    let keep_alive = if response.version == Some(0) { fields.keep_alive && !fields.close } else { !fields.close };
+    let framing = match (status, fields.coding, fields.length) {
+        (204 | 304, ..) => Framing::Length(0),
+        (_, Some(Coding::Chunked), _) => Framing::Chunked(Chunked::new()),
+        (_, Some(Coding::Other), _) | (_, None, None) => Framing::UntilEof,
+        (_, None, Some(length)) => Framing::Length(length),
+    };
+    let keep_alive = keep_alive && framing != Framing::UntilEof;
+    Ok(Some((Head { status, keep_alive, framing }, length)))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// `chunked` is applied last, so that the body ends by itself.
+    Chunked,
+    /// Something else is: the body ends with the connection.
+    Other,
+}
+
+/// The headers that decide where an answer ends and what comes after it.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    coding: Option<Coding>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Fields {
+    fn collect(headers: &[httparse::Header<'_>]) -> Result<Self, BadAnswer> {
+        let mut fields = Self::default();
+        for header in headers {
+            // Lengths differ between the three names, which makes passing over the others cheap.
+            match header.name.len() {
+                10 if header.name.eq_ignore_ascii_case("connection") => {
+                    for word in words(header.value) {
+                        fields.close |= word.eq_ignore_ascii_case(b"close");
+                        fields.keep_alive |= word.eq_ignore_ascii_case(b"keep-alive");
+                    }
+                }
+                14 if header.name.eq_ignore_ascii_case("content-length") => {
+                    let length = parse_length(header.value)?;
+                    if fields.length.is_some_and(|known| known != length) {
+                        return Err(BadAnswer);
+                    }
+                    fields.length = Some(length);
+                }
+                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    for word in words(header.value) {
+                        let chunked = word.eq_ignore_ascii_case(b"chunked");
+                        fields.coding = Some(if chunked { Coding::Chunked } else { Coding::Other });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// The elements of a comma-separated header value.
+fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, BadAnswer> {
+    let digits = value.trim_ascii();
+    // Nineteen digits always fit; a longer number is no length.
+    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(BadAnswer);
+    }
+    Ok(digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Progress, BadAnswer> {
+        AnswerParser::new().feed(bytes, &mut |_| {})
+    }
+
+    fn complete(bytes: &str) -> Answer {
+        match parse(bytes.as_bytes()) {
+            Ok(Progress::Complete(answer, used)) if used == bytes.len() => answer,
+            other => panic!("{bytes:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_length_ends_the_body() {
+        let answer = complete("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+        assert_eq!(answer, Answer { status: 200, keep_alive: true, body_bytes: 3 });
+    }
+
+    #[test]
+    fn chunks_end_the_body_and_win_over_a_length() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n";
+        assert_eq!(complete(&format!("{head}3\r\nabc\r\n0\r\n\r\n")).body_bytes, 3);
+    }
+
+    #[test]
+    fn some_statuses_have_no_body_whatever_their_headers_say() {
+        assert_eq!(complete("HTTP/1.1 204 No Content\r\n\r\n").body_bytes, 0);
+        assert_eq!(complete("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n").body_bytes, 0);
+    }
+
+    #[test]
+    fn interim_answers_are_not_answers() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+        let answer = complete(&format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(answer.status, 200);
+        assert_eq!(parse(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Err(BadAnswer));
+    }
+
+    #[test]
+    fn the_connection_header_and_the_version_decide_about_keep_alive() {
+        for (head, keep_alive) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: foo, Close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n", true),
+        ] {
+            assert_eq!(complete(head).keep_alive, keep_alive, "{head}");
+        }
+    }
+
+    #[test]
+    fn without_length_the_body_ends_with_the_connection() {
+        let mut parser = AnswerParser::new();
+        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
+        assert_eq!(parser.end(), Some(Answer { status: 200, keep_alive: false, body_bytes: 3 }));
+        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
+        assert!(parser.is_inside());
+        assert_eq!(parser.end(), None);
+    }
+
+    #[test]
+    fn what_is_not_an_answer_is_refused() {
+        for bytes in [
+            "hello",
+            "HTTP/1.1 99 x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx",
+        ] {
+            assert_eq!(parse(bytes.as_bytes()), Err(BadAnswer), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_endless_head_is_refused() {
+        let mut parser = AnswerParser::new();
+        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\nX: ", &mut |_| {}), Ok(Progress::Partial));
+        let more = [b'x'; 16 * 1024];
+        let refused = (0..6).any(|_| parser.feed(&more, &mut |_| {}).is_err());
+        assert!(refused);
+    }
+}

@@ -1,0 +1,270 @@
+//! From what the loops and clocks brought home to the one account of a run.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+
+use crate::engine::{ConnectionOutcome, LoopOutcome};
+use crate::latency::{Distribution, Latencies};
+use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, TreeUsage, TurnSummary};
+use crate::tally::{ErrorCounts, SecondTally, hdr};
+
+/// A connection without an answer counts as starved if a request was in flight on it for this share of the window: all of
+/// it but the time that opening and the first write take.
+const STARVED_WINDOW_SHARE: f64 = 0.95;
+
+/// The measured window, and what was read at its edges.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// When it opened.
+    pub open_ns: u64,
+    /// When it closed.
+    pub close_ns: u64,
+    /// Wall-clock time of the opening.
+    pub opened_unix_us: u64,
+    /// The client's own cost.
+    pub client: ProcessUsage,
+    /// Cost of the watched trees.
+    pub watched: BTreeMap<String, TreeUsage>,
+    /// What the CPUs did.
+    pub cpus: Vec<CpuTicks>,
+}
+
+impl Window {
+    /// Its length.
+    pub fn length_ns(&self) -> u64 {
+        self.close_ns - self.open_ns
+    }
+}
+
+/// All loops' counters, added up.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The window.
+    pub window: Window,
+    /// Answers in the window.
+    pub requests: u64,
+    /// Answers in warm-up and window.
+    pub requests_total: u64,
+    /// Bytes read in the window.
+    pub bytes: u64,
+    /// Answers of the window by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Errors of the window.
+    pub errors: ErrorCounts,
+    /// Errors of warm-up and window.
+    pub errors_total: ErrorCounts,
+    /// Raw latencies of the window.
+    pub latencies: Latencies,
+    /// wrk's Req/Sec samples of all loops.
+    pub rates: Distribution,
+    /// Who was served how often.
+    pub connections: Connections,
+    /// Connections that never finished a request although their first is this old, in nanoseconds.
+    pub unanswered_ages_ns: Vec<u64>,
+    /// Ages of the requests in flight at the end, ascending, in microseconds.
+    pub ages_us: Vec<u64>,
+    /// Share of connection-time spent waiting for an answer.
+    pub occupancy: f64,
+    /// One entry a second.
+    pub per_second: Vec<Second>,
+    /// Turns of the event loops.
+    pub turns: TurnSummary,
+    /// Share of the window in which the busiest loop's thread used its CPU.
+    pub busiest_thread: f64,
+}
+
+impl Outcome {
+    /// Adds up what the loops counted.
+    pub fn new(loops: Vec<LoopOutcome>, window: Window) -> Self {
+        let mut connections: Vec<ConnectionOutcome> = Vec::new();
+        let mut latencies = Latencies::new();
+        let (mut errors, mut errors_total) = (ErrorCounts::default(), ErrorCounts::default());
+        let mut statuses = BTreeMap::new();
+        let mut turns = hdr();
+        for each in &loops {
+            connections.extend_from_slice(&each.connections);
+            latencies.merge(&each.tally.latencies);
+            errors.merge(&each.tally.errors);
+            errors_total.merge(&each.tally.errors_total);
+            turns.add(&each.tally.turns).expect("all turn histograms have the same bounds");
+            for (status, count) in each.tally.statuses.iter().enumerate().filter(|(_, count)| **count > 0) {
+                *statuses.entry(status as u16).or_insert(0) += count;
+            }
+        }
+        connections.sort_by_key(|connection| connection.index);
+        let sum = |of: fn(&LoopOutcome) -> u64| loops.iter().map(of).sum::<u64>();
+        let waiting_ns = sum(|each| each.tally.waiting_ns);
+        let busiest_ns = loops.iter().map(|each| each.tally.cpu_ns).max().unwrap_or(0);
+        let seconds: Vec<&[SecondTally]> = loops.iter().map(|each| each.tally.seconds.as_slice()).collect();
+        let samples = loops.iter().flat_map(|each| each.tally.rate_samples.iter().copied());
+        Self {
+            requests: sum(|each| each.tally.requests),
+            requests_total: sum(|each| each.tally.requests_total),
+            bytes: sum(|each| each.tally.bytes),
+            statuses,
+            errors,
+            errors_total,
+            latencies,
+            rates: Distribution::of_samples(samples),
+            connections: summarise(&connections, &window, sum(|each| each.tally.opened)),
+            unanswered_ages_ns: unanswered_ages(&connections, &window),
+            ages_us: ages(&connections, &window),
+            occupancy: occupancy(waiting_ns, &connections, &window),
+            per_second: merge_seconds(&seconds),
+            turns: TurnSummary {
+                count: turns.len(),
+                p50: turns.value_at_quantile(0.5),
+                p99: turns.value_at_quantile(0.99),
+                max: turns.max(),
+            },
+            busiest_thread: busiest_ns as f64 / window.length_ns().max(1) as f64,
+            window,
+        }
+    }
+
+    /// The requests in flight at the end.
+    pub fn censored(&self) -> Censored {
+        let histogram = hdr_of(self.ages_us.iter().map(|age| (*age, 1)));
+        Censored {
+            count: self.ages_us.len() as u64,
+            age_min_us: self.ages_us.first().copied().unwrap_or(0),
+            age_median_us: median(&self.ages_us),
+            age_max_us: self.ages_us.last().copied().unwrap_or(0),
+            ages: encode(&histogram),
+        }
+    }
+}
+
+fn summarise(connections: &[ConnectionOutcome], window: &Window, opened: u64) -> Connections {
+    let answers: Vec<u64> = connections.iter().map(|connection| connection.answers).collect();
+    let mut sorted = answers.clone();
+    sorted.sort_unstable();
+    let long_ns = window.length_ns() as f64 * STARVED_WINDOW_SHARE;
+    let in_window_ns = |since_ns: u64| window.close_ns.saturating_sub(since_ns.max(window.open_ns)) as f64;
+    let starved = connections
+        .iter()
+        .filter(|connection| connection.answers == 0)
+        .filter(|connection| connection.in_flight_since_ns.is_some_and(|since_ns| in_window_ns(since_ns) >= long_ns));
+    let sum: f64 = answers.iter().map(|count| *count as f64).sum();
+    let squares: f64 = answers.iter().map(|count| (*count as f64).powi(2)).sum();
+    Connections {
+        never_answered: connections.iter().filter(|connection| !connection.ever_answered).count() as u64,
+        starved: starved.count() as u64,
+        answers_min: sorted.first().copied().unwrap_or(0),
+        answers_median: median(&sorted),
+        answers_max: sorted.last().copied().unwrap_or(0),
+        jain: if squares > 0.0 { sum * sum / (answers.len() as f64 * squares) } else { 0.0 },
+        opened,
+        answers,
+    }
+}
+
+fn unanswered_ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
+    let unanswered = connections.iter().filter(|connection| !connection.ever_answered);
+    unanswered.filter_map(|connection| Some(window.close_ns.saturating_sub(connection.first_sent_ns?))).collect()
+}
+
+fn ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
+    let since = connections.iter().filter_map(|connection| connection.in_flight_since_ns);
+    let mut ages: Vec<u64> = since.map(|since_ns| window.close_ns.saturating_sub(since_ns) / 1000).collect();
+    ages.sort_unstable();
+    ages
+}
+
+fn occupancy(waiting_ns: u64, connections: &[ConnectionOutcome], window: &Window) -> f64 {
+    let in_flight = connections.iter().filter_map(|connection| connection.in_flight_since_ns);
+    let in_flight_ns: u64 =
+        in_flight.map(|since_ns| window.close_ns.saturating_sub(since_ns.max(window.open_ns))).sum();
+    let all_ns = connections.len() as f64 * window.length_ns() as f64;
+    if all_ns > 0.0 { (waiting_ns + in_flight_ns) as f64 / all_ns } else { 0.0 }
+}
+
+fn median(sorted: &[u64]) -> u64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+}
+
+fn merge_seconds(loops: &[&[SecondTally]]) -> Vec<Second> {
+    let length = loops.iter().map(|seconds| seconds.len()).max().unwrap_or(0);
+    let mut merged = Vec::with_capacity(length);
+    for index in 0..length {
+        let parts = || loops.iter().filter_map(|seconds| seconds.get(index));
+        let histogram = hdr_of(parts().flat_map(|second| second.latency.iter().copied()));
+        merged.push(Second {
+            requests: parts().map(|second| second.requests).sum(),
+            bytes: parts().map(|second| second.bytes).sum(),
+            errors: parts().map(|second| second.errors).sum(),
+            latency: encode(&histogram),
+        });
+    }
+    merged
+}
+
+/// A histogram of values and their counts.
+pub fn hdr_of(counts: impl Iterator<Item = (u64, u64)>) -> Histogram<u64> {
+    let mut histogram = hdr();
+    for (value, count) in counts {
+        histogram.saturating_record_n(value, count);
+    }
+    histogram
+}
+
+/// A histogram as the result file holds it.
+pub fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes).expect("writing into memory cannot fail");
+    STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window() -> Window {
+        Window {
+            open_ns: 1_000,
+            close_ns: 11_000,
+            opened_unix_us: 0,
+            client: ProcessUsage::default(),
+            watched: BTreeMap::new(),
+            cpus: Vec::new(),
+        }
+    }
+
+    fn connection(index: u32, answers: u64, in_flight_since_ns: Option<u64>) -> ConnectionOutcome {
+        ConnectionOutcome {
+            index,
+            answers,
+            ever_answered: answers > 0,
+            first_sent_ns: in_flight_since_ns,
+            in_flight_since_ns,
+        }
+    }
+
+    #[test]
+    fn a_connection_is_starved_only_if_it_waited_all_the_window() {
+        let connections = [connection(0, 3, Some(10_900)), connection(1, 0, Some(500)), connection(2, 0, Some(6_000))];
+        let summary = summarise(&connections, &window(), 3);
+        assert_eq!((summary.starved, summary.never_answered, summary.answers_max), (1, 2, 3));
+        assert!((summary.jain - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn occupancy_counts_only_what_lies_in_the_window() {
+        let connections = [connection(0, 1, Some(500)), connection(1, 0, None)];
+        assert_eq!(occupancy(0, &connections, &window()), 0.5);
+        assert_eq!(occupancy(10_000, &connections, &window()), 1.0);
+    }
+
+    #[test]
+    fn histograms_survive_the_file() {
+        let text = encode(&hdr_of([(250, 2), (9_000, 1)].into_iter()));
+        let bytes = STANDARD.decode(text).unwrap();
+        let read: Histogram<u64> =
+            hdrhistogram::serialization::Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+        assert_eq!((read.len(), read.value_at_quantile(0.5)), (3, 250));
+    }
+}

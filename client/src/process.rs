@@ -1,0 +1,195 @@
+//! What processes cost: the kernel's CPU clocks and counters, read at both edges of the window.
+//!
+//! A process's CPU clock counts nanoseconds, but not those of its children; so a tree is read process by process. Everything
+//! that is slow to read (the table of processes, the context switches of thousands of threads) is read outside the window:
+//! before its opening and after its closing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use crate::procfs::{self, ProcessStat};
+use crate::result::{ProcessUsage, TreeUsage};
+
+/// A process, told from a later one with the same number by when it started.
+type Identity = (u32, u64);
+
+/// Readings of one process at one edge.
+#[derive(Debug, Clone, Default)]
+struct Reading {
+    cpu_ns: u64,
+    user_ticks: u64,
+    system_ticks: u64,
+    /// Context switches by thread.
+    switches: BTreeMap<u32, u64>,
+}
+
+/// Whether the children belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The process itself only.
+    Alone,
+    /// The process and its descendants.
+    WithDescendants,
+}
+
+/// A process tree under observation.
+#[derive(Debug)]
+pub struct Tree {
+    root: u32,
+    scope: Scope,
+    at_open: BTreeMap<Identity, Reading>,
+    /// CPU clocks at the closing edge.
+    closed_cpu_ns: BTreeMap<Identity, u64>,
+}
+
+impl Tree {
+    /// Finds the members of the tree. Slow: call it before the window opens.
+    pub fn find(root: u32, scope: Scope) -> io::Result<Self> {
+        let mut tree = Self { root, scope, at_open: BTreeMap::new(), closed_cpu_ns: BTreeMap::new() };
+        procfs::process(root)?;
+        tree.at_open = tree
+            .members()
+            .into_keys()
+            .map(|(pid, started)| {
+                let reading = Reading { switches: procfs::context_switches(pid), ..Reading::default() };
+                ((pid, started), reading)
+            })
+            .collect();
+        Ok(tree)
+    }
+
+    /// Reads the CPU clocks as the window opens.
+    pub fn read_clocks_at_open(&mut self) {
+        for ((pid, _), reading) in &mut self.at_open {
+            reading.cpu_ns = procfs::cpu_clock_ns(*pid).unwrap_or(0);
+        }
+    }
+
+    /// Reads the tick counters, right after the clocks.
+    pub fn read_ticks_at_open(&mut self) {
+        for ((pid, _), reading) in &mut self.at_open {
+            if let Ok(stat) = procfs::process(*pid) {
+                (reading.user_ticks, reading.system_ticks) = (stat.user_ticks, stat.system_ticks);
+            }
+        }
+    }
+
+    /// Reads the CPU clocks as the window closes.
+    pub fn read_clocks_at_close(&mut self) {
+        for identity in self.at_open.keys() {
+            if let Ok(cpu_ns) = procfs::cpu_clock_ns(identity.0) {
+                self.closed_cpu_ns.insert(*identity, cpu_ns);
+            }
+        }
+    }
+
+    /// Finds out who is left and who is new, and adds up. Slow: call it after the window has closed.
+    pub fn usage(&self) -> TreeUsage {
+        let members = self.members();
+        let mut total = ProcessUsage::default();
+        let mut cpu_ns = 0;
+        let (mut user_ticks, mut system_ticks) = (0, 0);
+        for (identity, stat) in &members {
+            let nothing = Reading::default();
+            let before = self.at_open.get(identity).unwrap_or(&nothing);
+            let now_ns = self.closed_cpu_ns.get(identity).copied();
+            // A newcomer's whole life lies in the window.
+            let now_ns = now_ns.or_else(|| procfs::cpu_clock_ns(identity.0).ok()).unwrap_or(before.cpu_ns);
+            cpu_ns += now_ns.saturating_sub(before.cpu_ns);
+            user_ticks += stat.user_ticks.saturating_sub(before.user_ticks);
+            system_ticks += stat.system_ticks.saturating_sub(before.system_ticks);
+            let memory = procfs::memory(identity.0);
+            total.rss_peak_bytes += memory.rss_peak_bytes;
+            total.threads += memory.threads;
+            total.context_switches += switches_since(&before.switches, &procfs::context_switches(identity.0));
+        }
+        total.cpu_s = cpu_ns as f64 / 1e9;
+        let ticks_per_s = procfs::ticks_per_second() as f64;
+        total.user_s = user_ticks as f64 / ticks_per_s;
+        total.sys_s = system_ticks as f64 / ticks_per_s;
+        let pids = |found: &mut dyn Iterator<Item = &Identity>| found.map(|(pid, _)| *pid).collect();
+        TreeUsage {
+            pid: self.root,
+            total,
+            processes: members.len() as u64,
+            appeared: pids(&mut members.keys().filter(|identity| !self.at_open.contains_key(identity))),
+            vanished: pids(&mut self.at_open.keys().filter(|identity| !members.contains_key(identity))),
+            alive: self.root_identity().is_some_and(|root| members.get(&root).is_some_and(|stat| !stat.is_zombie)),
+        }
+    }
+
+    /// The root as it was at the opening edge.
+    fn root_identity(&self) -> Option<Identity> {
+        self.at_open.keys().find(|(pid, _)| *pid == self.root).copied()
+    }
+
+    /// The root, those who are known and still there (their parents may be gone), and all descendants of these.
+    fn members(&self) -> BTreeMap<Identity, ProcessStat> {
+        if self.scope == Scope::Alone {
+            let root = procfs::process(self.root).ok().map(|stat| ((stat.pid, stat.started_ticks), stat));
+            return root.into_iter().collect();
+        }
+        let processes = procfs::processes();
+        let is_known = |stat: &ProcessStat| match self.at_open.is_empty() {
+            true => stat.pid == self.root,
+            false => self.at_open.contains_key(&(stat.pid, stat.started_ticks)),
+        };
+        let mut inside: BTreeSet<u32> = processes.iter().filter(|stat| is_known(stat)).map(|stat| stat.pid).collect();
+        loop {
+            let before = inside.len();
+            inside.extend(
+                processes.iter().filter(|stat| inside.contains(&stat.parent)).map(|stat| stat.pid).collect::<Vec<_>>(),
+            );
+            if inside.len() == before {
+                break;
+            }
+        }
+        let members = processes.into_iter().filter(|stat| inside.contains(&stat.pid));
+        members.map(|stat| ((stat.pid, stat.started_ticks), stat)).collect()
+    }
+}
+
+/// Switches of the threads that were there before and still are; of a process that was not there before, of all of them.
+fn switches_since(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 {
+    let since = |(thread, count): (&u32, &u64)| match before.get(thread) {
+        Some(earlier) => count.saturating_sub(*earlier),
+        None if before.is_empty() => *count,
+        None => 0,
+    };
+    after.iter().map(since).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_count_for_threads_that_lived_through_the_window() {
+        let before = BTreeMap::from([(1, 10), (2, 20)]);
+        let after = BTreeMap::from([(1, 15), (3, 100)]);
+        assert_eq!(switches_since(&before, &after), 5);
+        assert_eq!(switches_since(&BTreeMap::new(), &after), 115);
+    }
+
+    #[test]
+    fn a_process_sees_its_own_cpu_time_grow() {
+        let mut tree = Tree::find(std::process::id(), Scope::Alone).unwrap();
+        tree.read_clocks_at_open();
+        tree.read_ticks_at_open();
+        let mut sum = 0u64;
+        for number in 0..2_000_000u64 {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(number));
+        }
+        tree.read_clocks_at_close();
+        let usage = tree.usage();
+        assert!(usage.alive && usage.processes == 1 && usage.total.threads >= 1);
+        assert!(usage.total.cpu_s > 0.0 && usage.total.cpu_s < 60.0, "{:?}", usage.total);
+        assert!(usage.total.rss_peak_bytes > 100_000);
+    }
+
+    #[test]
+    fn a_process_that_does_not_exist_is_an_error() {
+        // The kernel's limit of process ids is 2^22.
+        assert!(Tree::find(1 << 23, Scope::WithDescendants).is_err());
+    }
+}

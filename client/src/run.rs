@@ -1,0 +1,289 @@
+//! A run: threads, edges of the window, signals.
+
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use thiserror::Error;
+
+use crate::cli::Options;
+use crate::clock::{now_ns, timespec, unix_us};
+use crate::engine::{Edges, EventLoop, LoopOutcome, Plan};
+use crate::outcome::{Outcome, Window};
+use crate::process::{Scope, Tree};
+use crate::procfs;
+use crate::result::CpuTicks;
+use crate::url::Url;
+
+/// Descriptors beside the connections: standard streams, one poller a thread, files of /proc being read, libraries.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// The slow readings of process trees begin this long before the window opens, or at half the warm-up if that is shorter.
+const PREPARE_NS: u64 = 200_000_000;
+
+/// Shortest patience when probing the server: a timeout of 0 must not make every server unreachable.
+const PROBE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// Why a run could not start. The texts are wrk's where wrk has one.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The name has no address.
+    #[error("unable to resolve {0}:{1} {2}")]
+    Resolve(String, String, String),
+    /// No address accepts a connection.
+    #[error("unable to connect to {0}:{1} {2}")]
+    Connect(String, String, String),
+    /// `--watch-tree` names a process that is not there.
+    #[error("stackload: --watch-tree {0}={1}: {2}")]
+    Watch(String, u32, io::Error),
+    /// The limit of open files is too low.
+    #[error(
+        "stackload: {0} connections need {1} file descriptors, but the hard limit is {2}: raise it (ulimit -Hn) or lower -c"
+    )]
+    Descriptors(u32, u64, u64),
+    /// The kernel refused a thread.
+    #[error("unable to create thread {0}: {1}")]
+    Thread(u32, io::Error),
+    /// The kernel refused something else.
+    #[error("stackload: {0}: {1}")]
+    Kernel(&'static str, io::Error),
+}
+
+/// How a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// In its own time, or by SIGINT, which wrk treats alike.
+    Regular,
+    /// By SIGTERM.
+    Terminated,
+}
+
+/// The first address that accepts a connection, tried and closed again as wrk does.
+pub fn find_server(url: &Url, timeout_ns: u64) -> Result<SocketAddr, RunError> {
+    let (host, service) = (url.host.clone(), url.service());
+    let addresses = (url.host.as_str(), url.port()).to_socket_addrs();
+    let addresses: Vec<SocketAddr> = match addresses {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(RunError::Resolve(host, service, plain_text(&error))),
+    };
+    let timeout = Duration::from_nanos(timeout_ns).max(PROBE_TIMEOUT_MIN);
+    let mut reason = "no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(_) => return Ok(address),
+            Err(error) => reason = plain_text(&error),
+        }
+    }
+    Err(RunError::Connect(host, service, reason))
+}
+
+/// The C library's text alone: the standard library puts words before that of a resolver and a number after the others.
+fn plain_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    text.split(" (os error").next().unwrap_or(text).to_owned()
+}
+
+/// Raises the soft limit of open files as far as `connections` need it.
+pub fn raise_descriptor_limit(connections: u32, threads: u32) -> Result<(), RunError> {
+    let needed = u64::from(connections) + u64::from(threads) + SPARE_DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let highest = limit.maximum.unwrap_or(u64::MAX);
+    if highest < needed {
+        return Err(RunError::Descriptors(connections, needed, highest));
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised)
+        .map_err(|error| RunError::Kernel("raising the limit of open files", error.into()))
+}
+
+/// Signals, as something to wait for.
+#[derive(Debug)]
+pub struct Signals {
+    pipe: UnixStream,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// From now on SIGINT and SIGTERM end the run instead of the process.
+    pub fn catch() -> Result<Self, RunError> {
+        let install = || -> io::Result<Self> {
+            let terminated = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(SIGTERM, Arc::clone(&terminated))?;
+            let (pipe, writer) = UnixStream::pair()?;
+            signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
+            signal_hook::low_level::pipe::register(SIGINT, writer)?;
+            Ok(Self { pipe, terminated })
+        };
+        install().map_err(|error| RunError::Kernel("catching signals", error))
+    }
+
+    /// Sleeps until an instant; true if a signal came before it.
+    fn sleep_until(&mut self, due_ns: u64) -> bool {
+        loop {
+            let now = now_ns();
+            if now >= due_ns {
+                return false;
+            }
+            let mut descriptors = [PollFd::new(&self.pipe, PollFlags::IN)];
+            if let Ok(1..) = poll(&mut descriptors, Some(&timespec(due_ns - now))) {
+                // Each signal cuts one sleep short; the caller does not sleep again after the first.
+                let _ = self.pipe.read(&mut [0; 1]);
+                return true;
+            }
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        if self.terminated.load(Ordering::Relaxed) { Ending::Terminated } else { Ending::Regular }
+    }
+}
+
+/// What was read as the window opened.
+struct Opening {
+    at_ns: u64,
+    unix_us: u64,
+    cpus: Vec<CpuTicks>,
+}
+
+/// The processes whose cost is read at the edges.
+struct Accounts {
+    client: Tree,
+    watched: Vec<(String, Tree)>,
+}
+
+impl Accounts {
+    fn prepare(watch: &[(String, u32)]) -> Result<Self, RunError> {
+        let own = std::process::id();
+        let client = Tree::find(own, Scope::Alone).map_err(|error| RunError::Kernel("reading /proc", error))?;
+        let find = |(name, pid): &(String, u32)| match Tree::find(*pid, Scope::WithDescendants) {
+            Ok(tree) => Ok((name.clone(), tree)),
+            Err(error) => Err(RunError::Watch(name.clone(), *pid, error)),
+        };
+        Ok(Self { client, watched: watch.iter().map(find).collect::<Result<_, _>>()? })
+    }
+
+    /// Opens the window: clocks first, then the edge, then what counts in ticks of 10 ms anyway.
+    fn open(&mut self, edges: &Edges) -> Opening {
+        self.trees().for_each(Tree::read_clocks_at_open);
+        let at_ns = now_ns();
+        edges.open(at_ns);
+        let unix_us = unix_us();
+        let cpus = procfs::cpus();
+        self.trees().for_each(Tree::read_ticks_at_open);
+        Opening { at_ns, unix_us, cpus }
+    }
+
+    fn trees(&mut self) -> impl Iterator<Item = &mut Tree> {
+        self.watched.iter_mut().map(|(_, tree)| tree).chain([&mut self.client])
+    }
+}
+
+/// Threads under way, and how to end them.
+struct Crew {
+    edges: Arc<Edges>,
+    wake: Arc<OwnedFd>,
+    /// Held while the client's own threads are read: they stay until it is free.
+    gate: Arc<Mutex<()>>,
+    threads: Vec<JoinHandle<io::Result<LoopOutcome>>>,
+}
+
+impl Crew {
+    fn start(plan: &Arc<Plan>, edges: Edges, start_ns: u64) -> Result<Self, RunError> {
+        let kernel = |error: rustix::io::Errno| RunError::Kernel("creating an event descriptor", error.into());
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(kernel)?);
+        let mut crew = Self { edges: Arc::new(edges), wake, gate: Arc::default(), threads: Vec::new() };
+        for number in 0..plan.threads {
+            let (plan, edges, wake) = (Arc::clone(plan), Arc::clone(&crew.edges), Arc::clone(&crew.wake));
+            let gate = Arc::clone(&crew.gate);
+            let body = move || {
+                // Connection starts and back-offs are due to the microsecond; the default slack is 50 of them.
+                let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+                let outcome = EventLoop::new(&plan, &edges, number, wake.as_fd())?.run(start_ns);
+                drop(gate.lock());
+                outcome
+            };
+            match thread::Builder::new().name(format!("loop-{number}")).spawn(body) {
+                Ok(thread) => crew.threads.push(thread),
+                Err(error) => {
+                    crew.edges.close(0);
+                    return Err(RunError::Thread(number, error));
+                }
+            }
+        }
+        Ok(crew)
+    }
+
+    /// Closes the window and wakes the loops that have nothing to do.
+    fn close(&self, close_ns: u64) {
+        self.edges.close(close_ns);
+        // The counter cannot overflow from a single 1, and a loop only needs to see it readable.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn join(self) -> Result<Vec<LoopOutcome>, RunError> {
+        let join = |thread: JoinHandle<io::Result<LoopOutcome>>| match thread.join() {
+            Ok(outcome) => outcome.map_err(|error| RunError::Kernel("waiting for events", error)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        self.threads.into_iter().map(join).collect()
+    }
+}
+
+/// Runs the load: warm-up, window, end. `started` is called when all threads run.
+pub fn run(
+    plan: &Arc<Plan>,
+    options: &Options,
+    signals: &mut Signals,
+    started: impl FnOnce(),
+) -> Result<(Outcome, Ending), RunError> {
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    let mut accounts = Accounts::prepare(&options.watch)?;
+    let edges = Edges::new();
+    let mut opening = None;
+    let start_ns = now_ns();
+    if options.warmup_ns == 0 {
+        // The window opens before the first connection does.
+        opening = Some(accounts.open(&edges));
+    }
+    let crew = Crew::start(plan, edges, start_ns)?;
+    started();
+    let mut interrupted = false;
+    let opening = match opening {
+        Some(opening) => opening,
+        None => {
+            let due_ns = start_ns + options.warmup_ns;
+            interrupted = signals.sleep_until(due_ns - PREPARE_NS.min(options.warmup_ns / 2));
+            accounts = Accounts::prepare(&options.watch).unwrap_or(accounts);
+            interrupted = interrupted || signals.sleep_until(due_ns);
+            accounts.open(&crew.edges)
+        }
+    };
+    if !interrupted {
+        signals.sleep_until(opening.at_ns + options.duration_ns);
+    }
+    let gate = Arc::clone(&crew.gate);
+    let guard = gate.lock();
+    accounts.trees().for_each(Tree::read_clocks_at_close);
+    let close_ns = now_ns();
+    crew.close(close_ns);
+    let cpus = procfs::cpus_between(&opening.cpus, &procfs::cpus());
+    let client = accounts.client.usage().total;
+    drop(guard);
+    let watched = accounts.watched.iter().map(|(name, tree)| (name.clone(), tree.usage())).collect();
+    let loops = crew.join()?;
+    let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
+    let window = Window { open_ns, close_ns, opened_unix_us, client, watched, cpus };
+    Ok((Outcome::new(loops, window), signals.ending()))
+}

@@ -1,0 +1,68 @@
+//! What the client itself thinks of a run.
+
+use crate::latency::Distribution;
+use crate::outcome::Outcome;
+use crate::result::{ClientVerdict, ClientVerdictKind, ErrorKind};
+
+/// The event loop may be late by this share of the median latency.
+const TURN_SHARE_MAX: f64 = 0.10;
+
+/// A thread that uses more of its CPU than this has nothing left to be faster with.
+const THREAD_BUSY_MAX: f64 = 0.95;
+
+/// Judges a run. `timeout_ns` is the age at which a request counts as unanswered; whoever expects a status of 400 or above
+/// does not want it counted as an error.
+pub fn judge(outcome: &Outcome, raw: &Distribution, timeout_ns: u64, expects_status: bool) -> ClientVerdict {
+    let reasons = [
+        (ClientVerdictKind::Starved, starved(outcome, timeout_ns)),
+        (ClientVerdictKind::Errors, errors(outcome, expects_status)),
+        (ClientVerdictKind::ClientLimited, client_limited(outcome, raw)),
+    ];
+    let worst = reasons.into_iter().find_map(|(kind, reason)| Some(ClientVerdict { kind, reason: reason? }));
+    worst.unwrap_or(ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() })
+}
+
+/// Connections that waited all the window, or never had an answer within the timeout (or, in a run shorter than that, within
+/// half of it).
+fn starved(outcome: &Outcome, timeout_ns: u64) -> Option<String> {
+    let patience_ns = timeout_ns.min(outcome.window.length_ns() / 2);
+    let unanswered = outcome.unanswered_ages_ns.iter().filter(|age_ns| **age_ns > patience_ns).count();
+    let (starved, all) = (outcome.connections.starved, outcome.connections.answers.len());
+    if starved == 0 && unanswered == 0 {
+        return None;
+    }
+    Some(format!(
+        "of {all} connections, {unanswered} never had an answer and {starved} had a request in flight for the whole window \
+         and no answer in it"
+    ))
+}
+
+fn errors(outcome: &Outcome, expects_status: bool) -> Option<String> {
+    let counted = |kind: &ErrorKind| !(expects_status && *kind == ErrorKind::Status);
+    let kinds: Vec<String> = outcome
+        .errors_total
+        .as_map()
+        .iter()
+        .filter(|(kind, _)| counted(kind))
+        .map(|(kind, count)| format!("{} {count}", kind_name(*kind)))
+        .collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
+}
+
+fn client_limited(outcome: &Outcome, raw: &Distribution) -> Option<String> {
+    if outcome.busiest_thread >= THREAD_BUSY_MAX {
+        let percent = outcome.busiest_thread * 100.0;
+        return Some(format!("an event loop used {percent:.1} % of its CPU: more threads (-t) or CPUs may go faster"));
+    }
+    let (turn_us, median_us) = (outcome.turns.p99, raw.percentile(50.0));
+    let is_late = raw.count() > 0 && turn_us as f64 > median_us as f64 * TURN_SHARE_MAX;
+    is_late.then(|| {
+        format!("99th percentile of the event loop's turn is {turn_us} us, above a tenth of the median latency of {median_us} us")
+    })
+}
+
+/// The name of a kind of error, as in the result file.
+pub fn kind_name(kind: ErrorKind) -> String {
+    let name = serde_json::to_value(kind).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
+}
