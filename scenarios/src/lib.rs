@@ -31,5 +31,4 @@ pub mod trial;
 pub mod units;
 pub mod verdict;
 pub mod verify;
-#[path = "conformance/wire.rs"]
 mod wire;

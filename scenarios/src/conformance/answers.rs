@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 
 use super::probe::{CHECK, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get, request};
-use super::wire::Answer;
 use super::{Case, server};
+use crate::wire::Answer;
 
 /// Methods that no route has.
 const OTHER_METHODS: [&str; 5] = ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"];

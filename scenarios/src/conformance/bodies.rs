@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::probe::{CHECK, Probe, expect_error, expect_ok, expect_ok_for, request_with};
-use super::wire::Connection;
 use super::{Case, server};
+use crate::wire::Connection;
 
 /// The contract's limit.
 const BODY_BYTES_MAX: usize = 1024 * 1024;

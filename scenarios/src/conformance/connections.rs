@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use super::probe::{
     CHECK, Operation, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get, request, request_with,
 };
-use super::wire::Connection;
 use super::{Case, server};
+use crate::wire::Connection;
 
 pub(super) const CASES: &[Case] = &[
     server("connections_are_kept_alive", "100 requests on one connection", keep_alive),

@@ -4,7 +4,8 @@
 //! `deviations`: the case still runs, its failure is then expected, and its success is reported too.
 //!
 //! # Layout
-//! - [`wire`]: a connection, and a reader of answers that forgives nothing.
+//! (Connections, and the reader of answers that forgives nothing, are [`crate::wire`].)
+//!
 //! - [`probe`]: what a case is given: where the server is, its routes, how long there is.
 //! - [`answers`]: the routes, their bytes, methods, HEAD.
 //! - [`connections`]: keep-alive, close, pipelining, requests in pieces.
@@ -22,7 +23,6 @@ mod probe;
 mod stores;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use stackbench_reports::row::Mode;
 
-use super::wire::{Answer, Connection};
+use crate::wire::{Answer, Connection};
 
 /// The body of every 200.
 pub(super) const OK_BODY: &str = r#"{"status": "ok"}"#;

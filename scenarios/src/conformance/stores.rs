@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::probe::{CHECK, Operation, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get, request};
-use super::wire::Connection;
 use super::{Case, StoreControl, store};
+use crate::wire::Connection;
 
 /// The contract's response timeout of a store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 /// How long an answer may take: only bad servers wait so long, so it may be generous to a noisy machine.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to close a connection it must close: ten times the linger any HTTP library uses.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How far a `Date` may lie from the time between question and answer: servers render it once a second, and some round.
@@ -22,7 +22,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const IMF_FIXDATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
 /// A connection to the server under test.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     /// What has been read and not yet taken as an answer.
     unread: Vec<u8>,
@@ -35,18 +35,18 @@ pub(super) struct Connection {
 
 /// An answer, whole and well-formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// 0 or 1, of HTTP/1.x.
-    pub(super) minor_version: u8,
-    pub(super) status: u16,
+    pub(crate) minor_version: u8,
+    pub(crate) status: u16,
     /// Names in lower case, in the order they came.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The value of a header that is there exactly once.
-    pub(super) fn header(&self, name: &str) -> Result<&str> {
+    pub(crate) fn header(&self, name: &str) -> Result<&str> {
         let mut values = self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let value = values.next().with_context(|| format!("the answer has no {name}"))?;
         ensure!(values.next().is_none(), "the answer has {name} more than once");
@@ -54,14 +54,14 @@ impl Answer {
     }
 
     /// Whether one of the header's comma-separated values is this token.
-    pub(super) fn has_token(&self, name: &str, token: &str) -> bool {
+    pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
         let values = self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
     }
 }
 
 impl Connection {
-    pub(super) fn open(addr: SocketAddr, deadline: Instant) -> Result<Self> {
+    pub(crate) fn open(addr: SocketAddr, deadline: Instant) -> Result<Self> {
         let left = deadline.saturating_duration_since(Instant::now());
         ensure!(!left.is_zero(), "the time budget is used up");
         let stream = TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT.min(left)).context("cannot connect")?;
@@ -74,24 +74,24 @@ impl Connection {
     }
 
     /// Lets each answer from now on take so long.
-    pub(super) fn patience(mut self, timeout: Duration) -> Self {
+    pub(crate) fn patience(mut self, timeout: Duration) -> Self {
         self.answer_timeout = timeout;
         self
     }
 
-    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
         self.stream.write_all(bytes.as_ref()).context("cannot send the request")?;
         self.last_sent = SystemTime::now();
         Ok(())
     }
 
     /// Sends what the server may refuse before it has read it all; says whether it took it.
-    pub(super) fn offer(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    pub(crate) fn offer(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.send(bytes).is_ok()
     }
 
     /// Reads the next answer, which must have the body its `Content-Length` says.
-    pub(super) fn answer(&mut self) -> Result<Answer> {
+    pub(crate) fn answer(&mut self) -> Result<Answer> {
         let mut answer = self.head()?;
         let length: usize = answer.header("content-length")?.parse().context("Content-Length is no number")?;
         ensure!(length <= BODY_BYTES_MAX, "the body is announced as {length} bytes");
@@ -104,12 +104,12 @@ impl Connection {
     }
 
     /// Reads the next answer as one to HEAD: no body, whatever its `Content-Length` says.
-    pub(super) fn answer_to_head(&mut self) -> Result<Answer> {
+    pub(crate) fn answer_to_head(&mut self) -> Result<Answer> {
         self.head()
     }
 
     /// Waits for the first byte of an answer and leaves it unread.
-    pub(super) fn wait_for_first_byte(&mut self) -> Result<()> {
+    pub(crate) fn wait_for_first_byte(&mut self) -> Result<()> {
         let deadline = self.answer_deadline();
         while self.unread.is_empty() {
             self.more(deadline)?;
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     /// Demands that the server closes the connection without another byte.
-    pub(super) fn expect_closed(&mut self) -> Result<()> {
+    pub(crate) fn expect_closed(&mut self) -> Result<()> {
         let deadline = self.deadline.min(Instant::now() + CLOSE_TIMEOUT);
         if self.unread.is_empty() && self.fill(deadline).context("the server leaves the connection open")? == 0 {
             return Ok(());
@@ -127,7 +127,7 @@ impl Connection {
     }
 
     /// Demands a refusal: a status of the 4xx class, or 501 or 505, and then the end of the connection.
-    pub(super) fn expect_refused(&mut self) -> Result<()> {
+    pub(crate) fn expect_refused(&mut self) -> Result<()> {
         let status = self.last_status()?.context("the server closes without saying why")?;
         ensure!((400..500).contains(&status) || [501, 505].contains(&status), "the server answers {status}");
         Ok(())
@@ -135,7 +135,7 @@ impl Connection {
 
     /// The status of what must be the connection's last answer, or `None` if it is closed without one. Only the status
     /// line is read: these answers are often an HTTP library's own, which no handler has seen.
-    pub(super) fn last_status(&mut self) -> Result<Option<u16>> {
+    pub(crate) fn last_status(&mut self) -> Result<Option<u16>> {
         let answered_by = self.answer_deadline();
         while !self.unread.contains(&b'\n') {
             if self.fill(answered_by)? == 0 {
@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// Says that nothing more will be sent, and still reads.
-    pub(super) fn close_sending(&mut self) -> Result<()> {
+    pub(crate) fn close_sending(&mut self) -> Result<()> {
         self.stream.shutdown(Shutdown::Write).context("cannot close the sending side")
     }
 
