@@ -1,1 +1,155 @@
-//! Placeholder until its room is built.
+//! The contract as a hyper service, and hyper's settings, shared by all hyper stacks.
+//!
+//! What hyper leaves to its users is done here: exactly one `Host`, bodies read and bounded, no framing that a proxy might
+//! read differently. What hyper answers itself (a malformed head: 400, too large a head: 431) has no JSON body.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Version,
+    body::Body,
+    header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING},
+    rt::Timer,
+    server::conn::http1,
+};
+use stack_contract::{
+    Answer, AsyncStore, Mode, Route, answer,
+    limits::{HEAD_TIMEOUT, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS},
+};
+
+/// How long a connection may take until the next head is whole. hyper has one clock for a slow head and for an idle
+/// connection, so this is also how long a connection may idle; hence it is longer than [`HEAD_TIMEOUT`].
+const NEXT_HEAD_TIMEOUT: Duration = HEAD_TIMEOUT.saturating_mul(10);
+
+/// The stores of a stack, one for each mode; the foreign mode's is the stack's bridge to it.
+#[derive(Debug, Clone)]
+pub struct Stores<S, A> {
+    /// What `/sync/…` uses.
+    pub sync: S,
+    /// What `/async/…` uses.
+    pub asynchronous: A,
+}
+
+/// hyper's HTTP/1 server with the contract's limits.
+pub fn http1<T: Timer + Send + Sync + 'static>(timer: T) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(timer).header_read_timeout(NEXT_HEAD_TIMEOUT).max_header_size(MAX_HEAD_BYTES);
+    builder
+}
+
+/// Answers one request. Whether the future is `Send` depends on the stores, and is decided where a stack spawns it.
+///
+/// # Errors
+/// Never: whatever goes wrong is an answer.
+pub async fn answer<S: AsyncStore, A: AsyncStore, B: Body + Unpin>(
+    stores: &Stores<S, A>,
+    request: Request<B>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    if let Err(refusal) = check(&head.headers, head.version) {
+        return Ok(last_response(refusal));
+    }
+    let route = Route::resolve(head.method.as_str(), head.uri.path());
+    if let Err(refusal) = skip(body).await {
+        return Ok(last_response(refusal));
+    }
+    let answer = match route {
+        Route::Answer(answer) => answer,
+        Route::Store(Mode::Sync, operation) => operation.run_async(&stores.sync).await,
+        Route::Store(Mode::Async, operation) => operation.run_async(&stores.asynchronous).await,
+    };
+    Ok(response(answer))
+}
+
+/// What HTTP demands of a head beyond what hyper checks.
+fn check(headers: &HeaderMap, version: Version) -> Result<(), Answer> {
+    // Here and not by hyper's `max_headers`, which makes it allocate for every request; its own limit is 100.
+    if headers.len() > MAX_HEADERS {
+        return Err(Answer::HEAD_TOO_LARGE);
+    }
+    let hosts = headers.get_all(HOST).iter().take(2).count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err(Answer::BAD_REQUEST);
+    }
+    let Some(coding) = headers.get(TRANSFER_ENCODING) else { return Ok(()) };
+    if headers.contains_key(CONTENT_LENGTH) {
+        // hyper would follow the coding; a proxy between us may have followed the length.
+        return Err(Answer::BAD_REQUEST);
+    }
+    if coding.as_bytes().eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(Answer::UNKNOWN_CODING) }
+}
+
+/// Reads a body and throws it away.
+async fn skip<B: Body + Unpin>(mut body: B) -> Result<(), Answer> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    if body.size_hint().lower() > MAX_BODY_BYTES {
+        return Err(Answer::BODY_TOO_LARGE);
+    }
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        // A malformed chunk, or a client that left amid its body.
+        let Ok(frame) = frame else { return Err(Answer::BAD_REQUEST) };
+        bytes += frame.data_ref().map_or(0, |data| bytes::Buf::remaining(data) as u64);
+        if bytes > MAX_BODY_BYTES {
+            return Err(Answer::BODY_TOO_LARGE);
+        }
+    }
+    Ok(())
+}
+
+/// The answer as hyper wants it; length, date and persistence are hyper's.
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(answer.body.as_bytes())));
+    // Cannot fail: all our statuses are within 100..=999.
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer::CONTENT_TYPE));
+    if let Some(methods) = answer.allow() {
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    response
+}
+
+/// The answer to what we cannot read on from.
+fn last_response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = response(answer);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(hyper::header::HeaderName, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_head_is_refused_where_two_readings_are_possible() {
+        let host = (HOST, "a");
+        for (fields, version, expected) in [
+            (vec![], Version::HTTP_10, Ok(())),
+            (vec![], Version::HTTP_11, Err(Answer::BAD_REQUEST)),
+            (vec![host.clone()], Version::HTTP_11, Ok(())),
+            (vec![host.clone(), host.clone()], Version::HTTP_11, Err(Answer::BAD_REQUEST)),
+            (vec![host.clone(), (TRANSFER_ENCODING, "Chunked")], Version::HTTP_11, Ok(())),
+            (vec![host.clone(), (TRANSFER_ENCODING, "gzip, chunked")], Version::HTTP_11, Err(Answer::UNKNOWN_CODING)),
+            (
+                vec![host, (CONTENT_LENGTH, "1"), (TRANSFER_ENCODING, "chunked")],
+                Version::HTTP_11,
+                Err(Answer::BAD_REQUEST),
+            ),
+        ] {
+            assert_eq!(check(&headers(&fields), version), expected, "{fields:?}");
+        }
+    }
+}

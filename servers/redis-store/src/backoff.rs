@@ -1,0 +1,50 @@
+//! How often to try again.
+
+use std::time::Duration;
+
+/// The first pause: a store that restarts is back in tens of milliseconds.
+const FIRST: Duration = Duration::from_millis(25);
+
+/// The longest pause: how late we may notice that a store is back.
+pub(crate) const LONGEST: Duration = Duration::from_millis(500);
+
+/// Pauses that double from the first to the longest.
+#[derive(Debug)]
+pub(crate) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Backoff {
+    /// The pause to make now.
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST);
+        pause
+    }
+
+    /// After a success the next pause is the first one again.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_start_over_after_a_success() {
+        let mut backoff = Backoff::default();
+        assert_eq!([backoff.next(), backoff.next()], [FIRST, FIRST * 2]);
+        for _ in 0..20 {
+            backoff.next();
+        }
+        assert_eq!(backoff.next(), LONGEST);
+        backoff.reset();
+        assert_eq!(backoff.next(), FIRST);
+    }
+}

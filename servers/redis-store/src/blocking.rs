@@ -1,0 +1,95 @@
+//! The blocking client: one connection, one command at a time.
+
+use std::time::Instant;
+
+use redis::{Cmd, Connection, ConnectionLike, RedisError, RedisResult, Value};
+use stack_contract::{
+    Lookup, Store, StoreError,
+    keys::Key,
+    limits::{STORE_CONNECT_TIMEOUT, STORE_RESPONSE_TIMEOUT},
+};
+
+use crate::{backoff::Backoff, reply, target::Target};
+
+/// One blocking connection, opened at the first command and opened anew after it broke. One per thread that blocks.
+pub struct BlockingStore {
+    target: Target,
+    connection: Option<Connection>,
+    backoff: Backoff,
+    /// After a failed attempt: before this instant there is no other one.
+    retry_at: Option<Instant>,
+}
+
+impl BlockingStore {
+    /// A store that is not connected yet.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        Self { target, connection: None, backoff: Backoff::default(), retry_at: None }
+    }
+
+    fn request(&mut self, command: &Cmd) -> Result<RedisResult<Value>, StoreError> {
+        let packed = command.get_packed_command();
+        if let Some(connection) = &mut self.connection {
+            match connection.req_packed_command(&packed) {
+                Err(error) if is_broken(&error) => self.connection = None,
+                other => return Ok(self.keep_if_in_step(other)),
+            }
+            // A store that restarted closed this connection while it was idle. Both commands may be repeated, so the
+            // first request after a restart need not fail once for each connection.
+        }
+        let reply = self.connect()?.req_packed_command(&packed);
+        Ok(self.keep_if_in_step(reply))
+    }
+
+    /// Drops the connection after an error that is no reply: a reply that comes late would be taken for the next one's.
+    fn keep_if_in_step(&mut self, reply: RedisResult<Value>) -> RedisResult<Value> {
+        if let Err(error) = &reply
+            && !reply::is_reply(error)
+        {
+            self.target.journal.down(error);
+            self.connection = None;
+        }
+        reply
+    }
+
+    fn connect(&mut self) -> Result<&mut Connection, StoreError> {
+        if self.retry_at.is_some_and(|instant| Instant::now() < instant) {
+            return Err(StoreError::Unavailable);
+        }
+        match self.open() {
+            Ok(connection) => {
+                self.target.journal.up();
+                self.backoff.reset();
+                self.retry_at = None;
+                Ok(self.connection.insert(connection))
+            }
+            Err(error) => {
+                self.target.journal.down(&error);
+                self.retry_at = Some(Instant::now() + self.backoff.next());
+                Err(StoreError::Unavailable)
+            }
+        }
+    }
+
+    fn open(&self) -> RedisResult<Connection> {
+        let connection = self.target.client.get_connection_with_timeout(STORE_CONNECT_TIMEOUT)?;
+        connection.set_read_timeout(Some(STORE_RESPONSE_TIMEOUT))?;
+        connection.set_write_timeout(Some(STORE_RESPONSE_TIMEOUT))?;
+        Ok(connection)
+    }
+}
+
+/// Whether the other side closed the connection, as opposed to being slow or to refusing.
+fn is_broken(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_timeout()
+}
+
+impl Store for BlockingStore {
+    fn get(&mut self, key: Key) -> Result<Lookup, StoreError> {
+        reply::of_get(self.request(&reply::get_command(&key))?)
+    }
+
+    fn set(&mut self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
+        reply::of_set(self.request(&reply::set_command(&key, value))?)
+    }
+}

@@ -1,0 +1,76 @@
+//! Which store.
+
+use std::sync::Arc;
+
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisError, io::tcp::TcpSettings};
+use thiserror::Error;
+
+use crate::journal::Journal;
+
+/// The URL names no store that we could talk to.
+#[derive(Debug, Error)]
+pub enum TargetError {
+    /// It is no Redis URL.
+    #[error("--redis {url}: not a URL of the form redis://[user:password@]HOST:PORT[/DB] ({source})")]
+    Malformed {
+        /// What was given.
+        url: String,
+        /// What the client says about it.
+        source: RedisError,
+    },
+    /// It is the URL of a TLS or Unix socket.
+    #[error("--redis {url}: only redis://HOST:PORT is measured, neither TLS nor Unix sockets")]
+    NotTcp {
+        /// What was given.
+        url: String,
+    },
+}
+
+/// A store to connect to: the address and the settings that all connections share.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub(crate) client: Client,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) journal: Arc<Journal>,
+}
+
+impl Target {
+    /// Takes a URL apart. Nothing is connected.
+    ///
+    /// # Errors
+    /// When the URL is not of the form `redis://[user:password@]HOST:PORT[/DB]`.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        let malformed = |source| TargetError::Malformed { url: url.to_owned(), source };
+        let info = url.into_connection_info().map_err(malformed)?;
+        let ConnectionAddr::Tcp(host, port) = info.addr().clone() else {
+            return Err(TargetError::NotTcp { url: url.to_owned() });
+        };
+        // Commands wait for replies, so Nagle's algorithm would only delay them.
+        let tcp = TcpSettings::default().set_nodelay(true);
+        // Otherwise each connection begins with two CLIENT SETINFO, and the store's counters with commands nobody asked for.
+        let redis = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(malformed)?;
+        Ok(Self { client, host, port, journal: Arc::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let target = Target::parse("redis://user:secret@127.0.0.1:6390/3").unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("127.0.0.1", 6390));
+        assert_eq!(target.client.get_connection_info().redis_settings().db(), 3);
+    }
+
+    #[test]
+    fn what_is_no_tcp_url_is_refused_by_name() {
+        for url in ["", "nonsense", "http://127.0.0.1", "redis+unix:///tmp/socket"] {
+            let message = Target::parse(url).unwrap_err().to_string();
+            assert!(message.contains(&format!("--redis {url}:")), "{message}");
+        }
+    }
+}
