@@ -1,6 +1,7 @@
 //! A run directory, read back.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,8 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    row::{Row, SCHEMA},
+    latency::Latencies,
+    row::{Row, SCHEMA, Verdict},
     run::RunMeta,
 };
 
@@ -24,7 +26,9 @@ pub struct Run {
     pub meta: RunMeta,
     /// The trials, in the order in which they ended.
     pub rows: Vec<Row>,
-    /// Lines that could not be read, each as `file:line: why`. A truncated last line is normal after a kill.
+    /// The client's distributions, by [`Row::raw`], as far as they could be read.
+    pub latencies: BTreeMap<String, Latencies>,
+    /// What could not be read, each as `file:line: why`. A truncated last line is normal after a kill.
     pub warnings: Vec<String>,
 }
 
@@ -63,8 +67,8 @@ pub enum LoadError {
 pub struct RunDir;
 
 impl RunDir {
-    /// Reads `run.json` and `rows.jsonl` of a run directory. A damaged row becomes a warning, because the others are still
-    /// good; a run without rows is a run that was ended before its first trial.
+    /// Reads `run.json`, `rows.jsonl` and the client's result files of a run directory. A damaged row or result file becomes
+    /// a warning, because the others are still good; a run without rows is a run that was ended before its first trial.
     ///
     /// # Errors
     /// When `run.json` is missing or is not one.
@@ -76,8 +80,9 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(LoadError::Read { path, error }),
         };
-        let (rows, warnings) = parse_rows(&path, &text);
-        Ok(Run { meta, rows, warnings })
+        let (rows, mut warnings) = parse_rows(&path, &text);
+        let latencies = load_latencies(dir, &rows, &mut warnings);
+        Ok(Run { meta, rows, latencies, warnings })
     }
 }
 
@@ -94,6 +99,18 @@ fn load_meta(path: &Path) -> Result<RunMeta, LoadError> {
         return Err(LoadError::Schema { path: path.into(), found: schema });
     }
     serde_json::from_slice(&text).map_err(broken)
+}
+
+fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Latencies> {
+    let mut found = BTreeMap::new();
+    for raw in rows.iter().filter(|row| row.verdict != Verdict::Failed).filter_map(|row| row.raw.as_ref()) {
+        let path = dir.join(raw);
+        match Latencies::load(&path) {
+            Ok(latencies) => _ = found.insert(raw.clone(), latencies),
+            Err(error) => warnings.push(format!("{}: {error:#}; percentiles are those of the rows", path.display())),
+        }
+    }
+    found
 }
 
 /// Bytes, not text: a line cut inside a character must not take the others with it.
@@ -146,6 +163,15 @@ mod tests {
         assert_eq!(run.warnings.len(), 2);
         assert!(run.warnings[0].contains("rows.jsonl:2: invalid type"), "{}", run.warnings[0]);
         assert!(run.warnings[1].contains("rows.jsonl:4: EOF"), "{}", run.warnings[1]);
+    }
+
+    #[test]
+    fn a_missing_result_file_is_named_and_the_row_is_kept() {
+        let row = Row { raw: Some("raw/gone.json".to_owned()), ..sample::row("a") };
+        let dir = write(&sample::meta(), &serde_json::to_string(&row).unwrap());
+        let run = RunDir::load(dir.path()).unwrap();
+        assert_eq!(run.rows.len(), 1);
+        assert!(run.warnings[0].contains("raw/gone.json: No such file"), "{:?}", run.warnings);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - [`row`]: one trial of one cell, as a line of `rows.jsonl`.
 //! - [`run`]: what held for the whole run, as `run.json`.
 //! - [`dir`]: a run directory, read back; damaged lines are named and skipped.
+//! - [`latency`]: the client's histograms, merged over trials.
 //! - [`summary`]: trials to cells (medians, ranges, the worst verdict).
 //! - [`table`]: cells to tables (order, rank, notes), and what stands above them ([`heading`]).
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
@@ -15,6 +16,7 @@ use anyhow::{Context, Result};
 pub mod dir;
 pub mod format;
 pub mod heading;
+pub mod latency;
 pub mod number;
 pub mod row;
 pub mod run;
@@ -41,8 +43,8 @@ pub fn markdown(run: &Run) -> String {
     Format::Markdown.draw(run)
 }
 
-/// Makes (again) every file of a run directory that can be made from its `run.json` and `rows.jsonl`, and returns what was
-/// read, so that the caller need not read it again.
+/// Makes (again) every file of a run directory that can be made from the others, and returns what was read, so that the
+/// caller need not read it again.
 ///
 /// # Errors
 /// When the directory is no run, or a file in it cannot be written.

@@ -1,6 +1,11 @@
 //! Trials to cells: what all trials of one stack under one request say together.
 
-use crate::row::{Cost, Mode, Role, Row, Verdict};
+use std::collections::BTreeMap;
+
+use crate::{
+    latency::{Latencies, Percentile},
+    row::{Cost, Mode, Role, Row, Verdict},
+};
 
 /// Median and range of a figure over trials.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,10 +66,10 @@ pub struct Cell {
     pub rate: Option<Spread>,
     /// Share of the ceiling.
     pub ceiling_share: Option<Spread>,
-    /// Median latency, in microseconds.
-    pub p50_us: Option<Spread>,
-    /// 99th percentile, in microseconds.
-    pub p99_us: Option<Spread>,
+    /// Median latency.
+    pub p50: Option<Percentile>,
+    /// 99th percentile.
+    pub p99: Option<Percentile>,
     /// Server's CPU time per answer, in microseconds.
     pub server_us: Option<Spread>,
     /// The same of the store; none if the harness did not start it.
@@ -86,8 +91,8 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Sums up the trials of one cell; `None` if there are none.
-    pub fn of(rows: &[&Row]) -> Option<Self> {
+    /// Sums up the trials of one cell, with the client's distributions by [`Row::raw`]; `None` if there are no trials.
+    pub fn of(rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Option<Self> {
         let worst =
             rows.iter().copied().reduce(|a, b| if severity(b.verdict) > severity(a.verdict) { b } else { a })?;
         let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
@@ -97,8 +102,8 @@ impl Cell {
             role: worst.role,
             rate: spread(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
-            p50_us: spread(|row| per_answer(row, row.latency_us.p50 as f64)),
-            p99_us: spread(|row| per_answer(row, row.latency_us.p99 as f64)),
+            p50: quantile(&good, latencies, 0.5, |row| row.latency_us.p50),
+            p99: quantile(&good, latencies, 0.99, |row| row.latency_us.p99),
             server_us: spread(|row| cost(row, &row.server)),
             store_us: spread(|row| cost(row, &row.store)),
             client_us: spread(|row| cost(row, &row.client)),
@@ -116,6 +121,24 @@ fn label(row: &Row) -> String {
     match row.twin {
         Some(twin) => format!("{} A/A {twin}", row.stack),
         None => row.stack.clone(),
+    }
+}
+
+/// A percentile over trials: of their merged distributions, or, where one of these is missing, the median of the trials' own.
+fn quantile(
+    rows: &[&Row],
+    latencies: &BTreeMap<String, Latencies>,
+    q: f64,
+    own: fn(&Row) -> u64,
+) -> Option<Percentile> {
+    let answered: Vec<&Row> = rows.iter().copied().filter(|row| row.requests > 0).collect();
+    let of_row = |row: &Row| latencies.get(row.raw.as_ref()?);
+    match answered.iter().map(|row| of_row(row)).collect::<Option<Vec<_>>>() {
+        Some(all) => Latencies::merged(all)?.quantile(q),
+        None => {
+            let spread = Spread::of(answered.iter().map(|row| own(row) as f64))?;
+            Some(Percentile { us: spread.median, is_lower_bound: false })
+        }
     }
 }
 
@@ -166,7 +189,7 @@ mod tests {
         let good = sample::row("tokio");
         let late = Row { verdict: Verdict::PeerLimitedBoth, reason: "late".to_owned(), ..good.clone() };
         let bad = Row { verdict: Verdict::Starved, reason: "16 served".to_owned(), ..good.clone() };
-        let cell = Cell::of(&[&good, &bad, &late]).unwrap();
+        let cell = Cell::of(&[&good, &bad, &late], &BTreeMap::new()).unwrap();
         assert_eq!((cell.verdict, cell.verdict_trials, cell.trials), (Verdict::Starved, 1, 3));
         assert_eq!(cell.reason, "16 served");
     }
@@ -181,10 +204,10 @@ mod tests {
             requests_per_sec: 0.0,
             ..good.clone()
         };
-        let cell = Cell::of(&[&failed]).unwrap();
+        let cell = Cell::of(&[&failed], &BTreeMap::new()).unwrap();
         assert_eq!((cell.rate, cell.server_us, cell.rss_bytes), (None, None, None));
         assert_eq!(cell.reason, "did not start");
-        let mixed = Cell::of(&[&good, &failed]).unwrap();
+        let mixed = Cell::of(&[&good, &failed], &BTreeMap::new()).unwrap();
         assert_eq!(mixed.rate, Spread::of([10_000.0]));
         assert_eq!(mixed.verdict, Verdict::Failed);
     }
@@ -192,6 +215,6 @@ mod tests {
     #[test]
     fn a_store_that_was_not_started_has_no_cost() {
         let row = Row { store: Cost::default(), ..sample::row("tokio") };
-        assert_eq!(Cell::of(&[&row]).unwrap().store_us, None);
+        assert_eq!(Cell::of(&[&row], &BTreeMap::new()).unwrap().store_us, None);
     }
 }

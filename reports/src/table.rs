@@ -1,8 +1,11 @@
 //! Cells to tables: what is shown, in which order and with which notes. How it is drawn is the business of [`crate::format`].
 
+use std::collections::BTreeMap;
+
 use crate::{
     dir::Run,
     heading,
+    latency::{Latencies, Percentile},
     number::{self, NONE},
     row::{Mode, Placement, Role, Row, Verdict},
     run::MachineInfo,
@@ -144,6 +147,14 @@ impl Figure {
         Self { range, ..Self::median(spread, show) }
     }
 
+    fn percentile(percentile: Option<Percentile>) -> Self {
+        let show = |percentile: Percentile| {
+            let bound = if percentile.is_lower_bound { "≥ " } else { "" };
+            format!("{bound}{}", number::duration_us(percentile.us))
+        };
+        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range: None }
+    }
+
     fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
         Self { median: spread.map_or_else(|| NONE.to_owned(), |spread| show(spread.median)), range: None }
     }
@@ -193,11 +204,11 @@ fn section(run: &Run, (name, store, placement): &(String, String, Placement)) ->
         title: meta.map_or_else(|| name.clone(), |meta| format!("{name}: {}", meta.title)),
         facts: heading::facts(meta, &rows),
         analysis: meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
-        tables: questions.iter().map(|question| table(question, headline, &rows)).collect(),
+        tables: questions.iter().map(|question| table(question, headline, &rows, &run.latencies)).collect(),
     }
 }
 
-fn table(question: &Question, headline: Headline, rows: &[&Row]) -> Table {
+fn table(question: &Question, headline: Headline, rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Table {
     let mut groups: Vec<(&str, Option<u8>, Vec<&Row>)> = Vec::new();
     for row in rows.iter().copied().filter(|row| &Question::of(row) == question) {
         match groups.iter_mut().find(|(stack, twin, _)| *stack == row.stack && *twin == row.twin) {
@@ -205,7 +216,7 @@ fn table(question: &Question, headline: Headline, rows: &[&Row]) -> Table {
             None => groups.push((&row.stack, row.twin, vec![row])),
         }
     }
-    let mut cells: Vec<Cell> = groups.iter().filter_map(|(.., trials)| Cell::of(trials)).collect();
+    let mut cells: Vec<Cell> = groups.iter().filter_map(|(.., trials)| Cell::of(trials, latencies)).collect();
     order(&mut cells, headline);
     let ranks = ranks(&cells, headline);
     let mut notes: Vec<Note> = Vec::new();
@@ -269,8 +280,8 @@ fn line(cell: &Cell, rank: Option<usize>, notes: &mut Vec<Note>) -> Line {
         },
         rate: Figure::with_range(cell.rate, number::rate),
         ceiling_percent: Figure::median(cell.ceiling_share, number::percent),
-        p50: Figure::median(cell.p50_us, number::duration_us),
-        p99: Figure::median(cell.p99_us, number::duration_us),
+        p50: Figure::percentile(cell.p50),
+        p99: Figure::percentile(cell.p99),
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),

@@ -15,7 +15,7 @@ fn trials(stack: &str, figures: [(f64, f64); 3]) -> Vec<Row> {
 }
 
 fn run(rows: Vec<Row>) -> Run {
-    Run { meta: sample::meta(), rows, warnings: Vec::new() }
+    Run { meta: sample::meta(), rows, latencies: BTreeMap::new(), warnings: Vec::new() }
 }
 
 fn only_table(run: &Run) -> Table {

@@ -34,7 +34,7 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
+    use std::{collections::BTreeMap, env, fs, path::Path};
 
     use super::*;
     use crate::{
@@ -62,7 +62,12 @@ mod tests {
             broken.error = Some("exited with status 2 before it listened:\n  error: no such | flag".to_owned());
             rows.extend([broken, null, threads, tokio]);
         }
-        Run { meta: sample::meta(), rows, warnings: vec!["rows.jsonl:13: EOF while parsing".to_owned()] }
+        Run {
+            meta: sample::meta(),
+            rows,
+            latencies: BTreeMap::new(),
+            warnings: vec!["rows.jsonl:13: EOF while parsing".to_owned()],
+        }
     }
 
     /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look at it).
