@@ -162,7 +162,7 @@ fn run_only(target: &mut Target, deviations: &[String], wanted: &(dyn Fn(&Case) 
         let Check::Store(check) = case.check else { continue };
         let begun = Instant::now();
         let outcome = match target.store.as_mut() {
-            Some(store) => outcome(check(&probe, &mut **store)),
+            Some(store) => outcome(check(&probe, &mut **store).or_else(|seen| Err(restore(&mut **store, seen)))),
             None => Outcome::Skipped("the stack has no store"),
         };
         results.push(CaseResult { name: case.name, outcome, elapsed: begun.elapsed() });
@@ -204,6 +204,14 @@ fn outcome(result: anyhow::Result<()>) -> Outcome {
     match result {
         Ok(()) => Outcome::Passed,
         Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+/// Gives the next case the store it expects, wherever this one left it.
+fn restore(store: &mut dyn StoreControl, seen: anyhow::Error) -> anyhow::Error {
+    match store.allow_all().and_then(|()| store.load_keys()) {
+        Ok(()) => seen,
+        Err(error) => anyhow::anyhow!("{seen:#}; and the store cannot be restored: {error:#}"),
     }
 }
 

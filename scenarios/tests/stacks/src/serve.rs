@@ -71,7 +71,9 @@ pub(crate) fn run(server: &Arc<Server>, listener: TcpListener, shutdown: &Shutdo
         }
     }
     drop(listener);
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    // What is never answered need not be waited for.
+    let patience = if server.trap == Trap::NeverReady { Duration::ZERO } else { DRAIN_TIMEOUT };
+    let deadline = Instant::now() + patience;
     while server.in_flight.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
         thread::sleep(POLL);
     }
