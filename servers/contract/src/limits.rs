@@ -24,7 +24,7 @@ pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to answer.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send one request head; what is idle between requests may stay so.
+/// How long a client may take to send one request, or to take some of its answer; what is idle in between may stay so.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections the kernel completes before the server accepts them. 128, the usual default, overflows when thousands

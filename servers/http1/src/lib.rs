@@ -23,11 +23,14 @@
 //! - `body`: skips a body
 //! - `render`: one answer as bytes
 //! - `date`: the `Date` header, formatted once a second
+//! - [`session`]: the codec with its socket, for stacks that wait for readiness themselves
 
 mod body;
 pub mod connection;
 mod date;
 mod head;
 mod render;
+pub mod session;
 
 pub use connection::{Connection, Request};
+pub use session::{Fill, Next, Session};
