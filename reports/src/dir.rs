@@ -36,7 +36,7 @@ pub struct Run {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("cannot read {}: {error}; is this a run directory?", path.display())]
+    #[error("cannot read {}; is this a run directory?", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum LoadError {
         error: io::Error,
     },
     /// `run.json` is not what its format says.
-    #[error("{}: {error}", path.display())]
+    #[error("{} is not what its format says", path.display())]
     Meta {
         /// Which.
         path: PathBuf,
@@ -122,10 +122,17 @@ fn parse_rows(path: &Path, text: &[u8]) -> (Vec<Row>, Vec<String>) {
         }
         match serde_json::from_slice(line) {
             Ok(row) => rows.push(row),
-            Err(error) => warnings.push(format!("{}:{}: {error}", path.display(), index + 1)),
+            Err(error) => warnings.push(format!("{}:{}: {}", path.display(), index + 1, without_place(&error))),
         }
     }
     (rows, warnings)
+}
+
+/// The parser sees one line at a time and calls each the first.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
@@ -138,6 +145,11 @@ mod tests {
         fs::write(dir.path().join(RUN_FILE), serde_json::to_string_pretty(meta).unwrap()).unwrap();
         fs::write(dir.path().join(ROWS_FILE), rows).unwrap();
         dir
+    }
+
+    /// The error with its causes, as the programs print it.
+    fn message(result: Result<Run, LoadError>) -> String {
+        format!("{:#}", anyhow::Error::new(result.unwrap_err()))
     }
 
     fn line(stack: &str) -> String {
@@ -163,6 +175,7 @@ mod tests {
         assert_eq!(run.warnings.len(), 2);
         assert!(run.warnings[0].contains("rows.jsonl:2: invalid type"), "{}", run.warnings[0]);
         assert!(run.warnings[1].contains("rows.jsonl:4: EOF"), "{}", run.warnings[1]);
+        assert!(!run.warnings[1].contains("line 1"), "{}", run.warnings[1]);
     }
 
     #[test]
@@ -184,7 +197,7 @@ mod tests {
     #[test]
     fn another_version_of_the_format_is_called_that() {
         let dir = write(&RunMeta { schema: "stackbench-run/9".to_owned(), ..sample::meta() }, "");
-        let error = RunDir::load(dir.path()).unwrap_err().to_string();
+        let error = message(RunDir::load(dir.path()));
         assert!(error.contains("run.json") && error.contains("`stackbench-run/9`"), "{error}");
     }
 
@@ -194,14 +207,17 @@ mod tests {
         let path = dir.path().join(RUN_FILE);
         let text = fs::read_to_string(&path).unwrap().replacen("\"seed\"", "\"sead\": 1, \"seed\"", 1);
         fs::write(&path, text).unwrap();
-        let error = RunDir::load(dir.path()).unwrap_err().to_string();
+        let error = message(RunDir::load(dir.path()));
         assert!(error.contains("run.json") && error.contains("sead"), "{error}");
     }
 
     #[test]
     fn a_folder_that_is_no_run_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let error = RunDir::load(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("is this a run directory?"), "{error}");
+        let error = message(RunDir::load(dir.path()));
+        assert!(
+            error.ends_with("run.json; is this a run directory?: No such file or directory (os error 2)"),
+            "{error}"
+        );
     }
 }
