@@ -11,6 +11,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
+/// Beginnings of the variables in which cargo describes the package it runs.
+const OF_THE_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
+
 /// The workspace.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace")
@@ -28,6 +31,12 @@ pub fn target_dir() -> Result<PathBuf> {
 pub fn cargo() -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir()?);
+    // `cargo run` describes this package in its environment. A build script that watches such a variable would run again
+    // each time that a build is started once by hand and once from here.
+    let is_of_this_package = |name: &str| OF_THE_PACKAGE.iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_this_package)) {
+        command.env_remove(name);
+    }
     Ok(command)
 }
 

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    command::{build_all, cargo, find_program, replace},
+    command::{build_all, cargo, replace},
     exit_code, needs,
 };
 
@@ -37,9 +37,6 @@ pub fn all(options: &[OsString]) -> Result<ExitCode> {
 
 /// Nextest is used where it is installed: it runs the tests of all packages at once.
 fn has_nextest() -> Result<bool> {
-    if find_program("cargo-nextest").is_none() {
-        return Ok(false);
-    }
     let status = cargo()?.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     Ok(status.is_ok_and(|status| status.success()))
 }
