@@ -1,0 +1,81 @@
+//! CONFIG: the settings there are, most of them fixed.
+
+use super::{Call, Error, Outcome, error::echo};
+use crate::{
+    glob::{self, Case},
+    keyspace::DATABASES,
+    protocol::MAX_BULK_BYTES,
+    state::State,
+};
+
+/// The settings and their values. Those that Redis has and we lack (persistence, memory limits) have the value that
+/// says so.
+fn settings(state: &State) -> Vec<(&'static str, String)> {
+    vec![
+        ("appendonly", "no".into()),
+        ("bind", state.address.ip().to_string()),
+        ("databases", DATABASES.to_string()),
+        ("delay", state.delays.assignments(&state.table)),
+        ("io-threads", "1".into()),
+        ("maxclients", state.max_connections.to_string()),
+        ("maxmemory", "0".into()),
+        ("port", state.address.port().to_string()),
+        ("proto-max-bulk-len", MAX_BULK_BYTES.to_string()),
+        ("save", String::new()),
+        ("timeout", "0".into()),
+    ]
+}
+
+pub fn get(call: &mut Call) -> Outcome {
+    let words = call.words;
+    let wanted = |name: &str| words.from(2).any(|pattern| glob::matches(pattern, name.as_bytes(), Case::Insensitive));
+    let found: Vec<_> = settings(call.state).into_iter().filter(|(name, _)| wanted(name)).collect();
+    let mut reply = call.reply();
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(name);
+        reply.bulk(value);
+    }
+    Ok(())
+}
+
+pub fn set(call: &mut Call) -> Outcome {
+    let words = call.words;
+    if words.len() % 2 == 1 {
+        return Err(Error::Syntax);
+    }
+    let current = settings(call.state);
+    for at in (2..words.len()).step_by(2) {
+        let (name, value) = (words.get(at), words.get(at + 1));
+        let known = current.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+        let Some((name, current)) = known else {
+            let name = echo(name, usize::MAX);
+            return Err(Error::text(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")));
+        };
+        let value = echo(value, usize::MAX);
+        assign(call.state, name, current, &value).map_err(|reason| {
+            let start = "ERR CONFIG SET failed (possibly related to argument";
+            Error::text(format!("{start} '{name}') - {reason}"))
+        })?;
+    }
+    call.reply().ok();
+    Ok(())
+}
+
+fn assign(state: &mut State, name: &str, current: &str, value: &str) -> Result<(), String> {
+    match name {
+        "delay" => {
+            let assigned = state.delays.assign(value.split_ascii_whitespace(), &state.table);
+            assigned.map_err(|error| format!("{error:#}"))
+        }
+        _ if value == current => Ok(()),
+        "appendonly" if value != "yes" => Err("argument must be 'yes' or 'no'".into()),
+        _ => Err("this server has no other value for it".into()),
+    }
+}
+
+pub fn reset_stat(call: &mut Call) -> Outcome {
+    call.state.reset_stats();
+    call.reply().ok();
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! What concerns the server as a whole.
+
+use std::time::Duration;
+
+use super::{
+    Call, Error, Outcome,
+    error::echo,
+    table::{Command, Keys, Kind, Table},
+};
+use crate::{info, reply::Reply};
+
+/// Longest nap `DEBUG SLEEP` takes: a typing error must not stop the server for ever.
+const MAX_SLEEP: Duration = Duration::from_secs(3600);
+
+/// A container without a subcommand. The number of words is checked before.
+pub fn container(call: &mut Call) -> Outcome {
+    let name = echo(call.words.get(0), usize::MAX).into_owned();
+    Err(Error::text(format!("ERR wrong number of arguments for '{name}' command")))
+}
+
+pub fn info(call: &mut Call) -> Outcome {
+    let sections: Vec<String> =
+        call.words.from(1).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
+    let text = info::render(call.state, &sections);
+    call.reply().text(&text);
+    Ok(())
+}
+
+/// Only `DEBUG SLEEP`: the whole server stops for a while, as a stuck store does.
+pub fn debug(call: &mut Call) -> Outcome {
+    let subcommand = call.words.get(1);
+    if !subcommand.eq_ignore_ascii_case(b"sleep") || call.words.len() != 3 {
+        let subcommand = echo(subcommand, super::error::MAX_ECHO_BYTES);
+        return Err(Error::text(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try DEBUG HELP."
+        )));
+    }
+    // What is no number is zero, as in Redis.
+    let seconds: f64 = echo(call.words.get(2), usize::MAX).parse().unwrap_or(0.0);
+    std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default().min(MAX_SLEEP));
+    call.reply().ok();
+    Ok(())
+}
+
+pub fn command(call: &mut Call) -> Outcome {
+    let commands: Vec<_> = call.state.table.top_level().collect();
+    describe_all(&mut call.connection.reply(), &call.state.table, commands.into_iter().map(Some));
+    Ok(())
+}
+
+pub fn command_count(call: &mut Call) -> Outcome {
+    let count = call.state.table.top_level().count();
+    call.reply().length(count);
+    Ok(())
+}
+
+pub fn command_list(call: &mut Call) -> Outcome {
+    let names: Vec<_> = call.state.table.top_level().map(|command| command.name).collect();
+    let mut reply = call.reply();
+    reply.array(names.len());
+    names.iter().for_each(|name| reply.bulk(name));
+    Ok(())
+}
+
+pub fn command_info(call: &mut Call) -> Outcome {
+    if call.words.len() == 2 {
+        return command(call);
+    }
+    let table = &call.state.table;
+    let named: Vec<_> = call.words.from(2).map(|name| by_name(table, name)).collect();
+    describe_all(&mut call.connection.reply(), table, named.into_iter());
+    Ok(())
+}
+
+pub fn command_docs(call: &mut Call) -> Outcome {
+    let table = &call.state.table;
+    let commands: Vec<&Command> = if call.words.len() == 2 {
+        table.top_level().collect()
+    } else {
+        call.words.from(2).filter_map(|name| by_name(table, name)).collect()
+    };
+    let mut reply = call.connection.reply();
+    reply.map(commands.len());
+    for command in commands {
+        reply.bulk(command.name);
+        reply.map(3);
+        for (name, value) in [("summary", command.summary), ("since", command.since), ("group", group(command))] {
+            reply.bulk(name);
+            reply.bulk(value);
+        }
+    }
+    Ok(())
+}
+
+fn by_name(table: &Table, name: &[u8]) -> Option<&'static Command> {
+    table.find(&name.to_ascii_lowercase()).map(|id| table.get(id))
+}
+
+/// The group under which `redis-cli` lists a command.
+fn group(command: &Command) -> &'static str {
+    match command.name {
+        "get" | "set" | "mget" | "mset" | "incr" => "string",
+        name if name.starts_with('h') && command.keys != Keys(0, 0, 0) => "hash",
+        "rpush" | "lpush" | "lrange" | "llen" => "list",
+        "multi" | "exec" | "discard" | "watch" | "unwatch" => "transactions",
+        "ping" | "echo" | "hello" | "auth" | "select" | "quit" | "reset" => "connection",
+        name if name.starts_with("client") => "connection",
+        _ if matches!(command.kind, Kind::Read | Kind::Write) => "generic",
+        _ => "server",
+    }
+}
+
+fn describe_all(reply: &mut Reply, table: &Table, commands: impl ExactSizeIterator<Item = Option<&'static Command>>) {
+    reply.array(commands.len());
+    for command in commands {
+        match command {
+            Some(command) => describe(reply, table, command),
+            None => reply.null_array(),
+        }
+    }
+}
+
+/// Name, arity, flags, first key, last key, step; then categories, hints and key specifications, which are empty; and
+/// subcommands in the same form.
+fn describe(reply: &mut Reply, table: &Table, command: &Command) {
+    reply.array(10);
+    reply.bulk(command.name);
+    reply.integer(command.arity);
+    let flag = match command.kind {
+        Kind::Read => Some("readonly"),
+        Kind::Write => Some("write"),
+        _ => None,
+    };
+    reply.set(flag.iter().len());
+    flag.iter().for_each(|flag| reply.simple(flag));
+    for position in [command.keys.0, command.keys.1, command.keys.2] {
+        reply.integer(position);
+    }
+    reply.set(0);
+    reply.array(0);
+    reply.array(0);
+    let subcommands: Vec<_> = table.subcommands(command.name).collect();
+    reply.array(subcommands.len());
+    subcommands.into_iter().for_each(|subcommand| describe(reply, table, subcommand));
+}

@@ -1,0 +1,335 @@
+//! The loop: one thread, one poller, one queue of due replies.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    io::{self, Read},
+    net::{SocketAddr, TcpListener, TcpStream},
+    num::NonZeroU64,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+};
+
+use anyhow::Context;
+use rustix::{
+    buffer::spare_capacity,
+    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    io::Errno,
+    thread::set_current_timer_slack,
+    time::Timespec,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use stack_contract::listener;
+
+use crate::{
+    clock::Nanos,
+    commands::execute_all,
+    connection::{Connection, MAX_OUTPUT_BYTES, Token},
+    state::State,
+};
+
+/// Names of what is no connection. A connection's token never reaches them: its slot is below the limit of connections.
+const LISTENER: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+
+/// Events taken per turn: more would only delay the due replies, which are looked after between turns too.
+const EVENTS: usize = 256;
+
+/// Bytes read from one connection per turn. Enough for a thousand short pipelined commands; few enough that the others
+/// do not wait a millisecond.
+const READ_BYTES: usize = 32 * 1024;
+
+/// Connections accepted per turn, for the same reason.
+const ACCEPTS: usize = 256;
+
+/// How often expired keys are swept up, as in Redis (`hz 10`). Readers never see one anyway.
+const SWEEP_INTERVAL: Nanos = 100_000_000;
+
+/// How much later than asked the kernel may wake us to save wake-ups. Its default, 50 µs, would make every reply late.
+const TIMER_SLACK_NANOS: NonZeroU64 = NonZeroU64::MIN;
+
+/// The server.
+pub struct Server {
+    poller: OwnedFd,
+    listener: TcpListener,
+    signals: UnixStream,
+    state: State,
+    /// Connections by when their next reply is due; each stands here at most once.
+    due: BinaryHeap<Reverse<(Nanos, Token)>>,
+    buffer: Vec<u8>,
+    next_sweep: Nanos,
+    /// The system has no more descriptors: the listener rests until a connection ends.
+    accepting: bool,
+}
+
+impl Server {
+    /// Takes signals, the poller and the timer's precision in hand.
+    pub fn new(listener: TcpListener, state: State) -> anyhow::Result<Self> {
+        set_current_timer_slack(Some(TIMER_SLACK_NANOS)).context("cannot set the timer slack")?;
+        let (signals, signalled) = UnixStream::pair()?;
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
+        }
+        listener.set_nonblocking(true)?;
+        let poller = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&poller, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&poller, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        let (due, buffer) = (BinaryHeap::new(), vec![0; READ_BYTES]);
+        Ok(Self { poller, listener, signals, state, due, buffer, next_sweep: 0, accepting: true })
+    }
+
+    /// Says where it listens.
+    pub fn announce(&self) -> anyhow::Result<()> {
+        listener::announce(&self.listener).context("cannot write to standard output")
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS);
+        loop {
+            events.clear();
+            let timeout = self.timeout();
+            match epoll::wait(&self.poller, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot wait for events"),
+            }
+            self.look_after_time();
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    SIGNALS => {
+                        let mut byte = [0];
+                        _ = self.signals.read(&mut byte);
+                        return Ok(());
+                    }
+                    LISTENER => self.accept(),
+                    token => self.serve(Token(token), event.flags),
+                }
+                self.send_due(self.state.now);
+            }
+            self.close_killed();
+        }
+    }
+
+    /// How long nothing is due.
+    fn timeout(&self) -> Option<Timespec> {
+        let due = self.due.peek().map(|Reverse((due, _))| *due);
+        let sweep = self.state.keyspace.has_deadlines().then_some(self.next_sweep);
+        let resume = self.resume_at();
+        let next = [due, sweep, resume].into_iter().flatten().min()?;
+        let nanos = next.saturating_sub(self.state.clock.now());
+        Some(Timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 })
+    }
+
+    /// When the commands that wait for the end of a pause go on.
+    fn resume_at(&self) -> Option<Nanos> {
+        if self.state.paused.is_empty() {
+            return None;
+        }
+        Some(self.state.pause.map_or(0, |pause| pause.until))
+    }
+
+    fn look_after_time(&mut self) {
+        let now = self.state.clock.now();
+        self.state.now = now;
+        self.send_due(now);
+        if self.state.pause.is_some_and(|pause| pause.until <= now) {
+            self.state.pause = None;
+        }
+        if self.resume_at().is_some_and(|at| at <= now) {
+            self.resume();
+        }
+        if self.next_sweep <= now && self.state.keyspace.has_deadlines() {
+            self.state.keyspace.sweep();
+            self.next_sweep = now + SWEEP_INTERVAL;
+        }
+    }
+
+    /// Sends what has become due.
+    fn send_due(&mut self, now: Nanos) {
+        while let Some(&Reverse((due, token))) = self.due.peek()
+            && due <= now
+        {
+            self.due.pop();
+            if let Some(mut connection) = self.state.connections.take(token) {
+                connection.scheduled = false;
+                self.send(connection, now);
+            }
+        }
+    }
+
+    /// Lets the commands that waited for the end of a pause go on, in the order in which they arrived.
+    fn resume(&mut self) {
+        for token in std::mem::take(&mut self.state.paused) {
+            let Some(mut connection) = self.state.connections.take(token) else { continue };
+            connection.session.paused = false;
+            let input = std::mem::take(&mut connection.input);
+            self.execute_kept(&mut connection, input);
+            self.send_now(connection);
+        }
+    }
+
+    fn serve(&mut self, token: Token, flags: EventFlags) {
+        let Some(mut connection) = self.state.connections.take(token) else { return };
+        let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        if broken && !connection.wanted_interest().contains(EventFlags::IN) {
+            // Nobody reads from it, so nobody else would notice.
+            self.close(connection);
+            return;
+        }
+        if flags.contains(EventFlags::IN) || broken {
+            match self.read(&mut connection) {
+                Ok(Some(_)) => {}
+                // The socket may still take what waits for it to.
+                Ok(None) => self.state.now = self.state.clock.now(),
+                Err(_) => {
+                    self.close(connection);
+                    return;
+                }
+            }
+        }
+        let now = self.state.now;
+        self.send(connection, now);
+    }
+
+    /// Reads and carries out; an error means that the client has gone.
+    fn read(&mut self, connection: &mut Connection) -> io::Result<Option<usize>> {
+        if !connection.input.is_empty() {
+            let received = connection.receive_more()?;
+            let input = std::mem::take(&mut connection.input);
+            if received.is_some() {
+                self.execute_kept(connection, input);
+            } else {
+                connection.input = input;
+            }
+            return gone_if_zero(received);
+        }
+        // Almost always whole commands arrive. Then nothing of them needs a buffer of the connection's own.
+        let received = gone_if_zero(connection.receive(&mut self.buffer)?)?;
+        let Some(count) = received else { return Ok(None) };
+        self.state.now = self.state.clock.now();
+        connection.session.last_active = self.state.now;
+        let used = execute_all(&mut self.state, connection, &self.buffer[..count]);
+        self.state.now = self.state.stop_charging();
+        connection.input.extend_from_slice(&self.buffer[used..count]);
+        Ok(received)
+    }
+
+    /// Carries out what is in a connection's own buffer, and keeps the rest there.
+    fn execute_kept(&mut self, connection: &mut Connection, mut input: Vec<u8>) {
+        self.state.now = self.state.clock.now();
+        connection.session.last_active = self.state.now;
+        let used = execute_all(&mut self.state, connection, &input);
+        self.state.now = self.state.stop_charging();
+        if used < input.len() {
+            input.drain(..used);
+            connection.input = input;
+        }
+    }
+
+    fn send_now(&mut self, connection: Box<Connection>) {
+        let now = self.state.clock.now();
+        self.send(connection, now);
+    }
+
+    /// Sends what is due by `now`, and puts the connection back where it belongs.
+    fn send(&mut self, mut connection: Box<Connection>, now: Nanos) {
+        if connection.send(now).is_err() || connection.output.len() > MAX_OUTPUT_BYTES {
+            return self.close(connection);
+        }
+        self.note_sent(&mut connection);
+        if connection.session.closing && connection.output.is_empty() {
+            return self.close(connection);
+        }
+        if !connection.scheduled
+            && !connection.write_blocked
+            && let Some(due) = connection.output.next_due()
+        {
+            self.due.push(Reverse((due, connection.token)));
+            connection.scheduled = true;
+        }
+        let wanted = connection.wanted_interest();
+        if wanted != connection.interest {
+            let data = EventData::new_u64(connection.token.0);
+            if epoll::modify(&self.poller, &connection.socket, data, wanted).is_err() {
+                return self.close(connection);
+            }
+            connection.interest = wanted;
+        }
+        self.state.connections.put_back(connection);
+    }
+
+    /// Notes how late the replies were that have just left.
+    fn note_sent(&mut self, connection: &mut Connection) {
+        let Some(first) = connection.output.pop_sent() else { return };
+        let now = self.state.clock.now();
+        self.state.delays.record(&first, now);
+        while let Some(held) = connection.output.pop_sent() {
+            self.state.delays.record(&held, now);
+        }
+        self.state.now = now;
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS {
+            match self.listener.accept() {
+                Ok((socket, peer)) => {
+                    // A client that is gone already is not worth a word.
+                    _ = self.welcome(socket, peer);
+                }
+                Err(error) if is_out_of_descriptors(&error) => {
+                    eprintln!("fake-redis: cannot accept a connection: {error}; waiting for one to end");
+                    self.set_accepting(false);
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        if self.state.connections.open() >= self.state.max_connections {
+            self.state.connections_rejected += 1;
+            io::Write::write_all(&mut &socket, b"-ERR max number of clients reached\r\n")?;
+            return Ok(());
+        }
+        socket.set_nodelay(true)?;
+        self.state.connections_received += 1;
+        let (poller, now) = (&self.poller, self.state.now);
+        self.state.connections.insert(|token, id| {
+            epoll::add(poller, &socket, EventData::new_u64(token.0), EventFlags::IN)?;
+            Connection::new(token, id, socket, peer, now)
+        })?;
+        Ok(())
+    }
+
+    fn close_killed(&mut self) {
+        while let Some(token) = self.state.kills.pop() {
+            if let Some(connection) = self.state.connections.take(token) {
+                self.close(connection);
+            }
+        }
+    }
+
+    fn close(&mut self, connection: Box<Connection>) {
+        self.state.connections.forget(connection);
+        if !self.accepting {
+            self.set_accepting(true);
+        }
+    }
+
+    fn set_accepting(&mut self, accepting: bool) {
+        let interest = if accepting { EventFlags::IN } else { EventFlags::empty() };
+        let changed = epoll::modify(&self.poller, &self.listener, EventData::new_u64(LISTENER), interest);
+        self.accepting = if changed.is_ok() { accepting } else { self.accepting };
+    }
+}
+
+fn gone_if_zero(received: Option<usize>) -> io::Result<Option<usize>> {
+    if received == Some(0) { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|known| errno == Some(known.raw_os_error()))
+}
