@@ -1,1 +1,67 @@
-fn main() {}
+//! A bounded pool of blocking threads behind one readiness dispatcher: thousands of keep-alive connections, few threads.
+//!
+//! A thread that owned a connection until it closes would serve as many clients as there are threads and starve the rest.
+//! Here a connection is anybody's: the dispatcher queues it when it is ready, a thread gives it one turn, and the
+//! kernel is asked to report it again.
+//!
+//! # Layout
+//! - `table`: the connections
+//! - `dispatcher`: accepts, and queues what is ready
+//! - `pool`: gives what is queued its turn
+
+mod dispatcher;
+mod pool;
+mod table;
+
+use std::{net::TcpListener, process::ExitCode, thread};
+
+use anyhow::{Context, Result};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
+use stack_redis_store::{MultiplexedStore, Target};
+use tokio::runtime;
+
+use crate::{
+    dispatcher::Dispatcher,
+    pool::{Stores, Worker},
+    table::Table,
+};
+
+const PROGRAM: Program = Program {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    libraries: &["httparse", "crossbeam-channel", "redis", "tokio"],
+    store: NeedsStore::Yes,
+};
+
+fn main() -> ExitCode {
+    PROGRAM.main(run)
+}
+
+fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
+    let target = Target::parse(args.redis()?)?;
+    // Drives the multiplexed connections and nothing else: one thread, as the threads of the pool do all the rest.
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("store")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime of the multiplexed store")?;
+    // On the runtime, not beside it: its thread should be the one that knows the connections.
+    let multiplexed = {
+        let (target, connections) = (target.clone(), args.workers);
+        runtime.block_on(runtime.spawn(async move { MultiplexedStore::connect(&target, connections).await }))?
+    };
+    let table = Table::new(args.max_connections)?;
+    let (ready, queue) = crossbeam_channel::unbounded();
+    for number in 0..args.pool {
+        let stores = Stores::new(target.clone(), multiplexed.clone(), runtime.handle().clone());
+        let worker = Worker::new(stores, &table, ready.clone(), queue.clone());
+        let name = format!("pool-{number}");
+        // Detached: a thread that is stuck in a store command must not hold up the exit.
+        thread::Builder::new().name(name).spawn(move || worker.run()).context("cannot start a thread of the pool")?;
+    }
+    listener::announce(&listener)?;
+    let result = Dispatcher::new(listener, shutdown, table, ready)?.run();
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,146 @@
+//! One thread that accepts and queues what is ready. It never reads from a connection and never waits for a store.
+
+use std::{
+    io,
+    net::TcpListener,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use crossbeam_channel::Sender;
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, Event, EventData, EventFlags},
+    },
+    io::Errno,
+};
+use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
+
+use crate::table::{Table, Token};
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+
+/// Connections accepted before those that are ready have their turn.
+const ACCEPTS: usize = 64;
+
+/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often slow clients are looked for; also how late they may be found.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often a server that stops looks for connections that have become idle.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// Tokens that are no connection's.
+const LISTENER: u64 = u64::MAX;
+const SHUTDOWN: u64 = u64::MAX - 1;
+const FREED: u64 = u64::MAX - 2;
+
+pub struct Dispatcher {
+    listener: Option<TcpListener>,
+    // Held for its descriptor, which is registered.
+    _shutdown: Shutdown,
+    table: Arc<Table>,
+    ready: Sender<Token>,
+    stop_at: Option<Instant>,
+}
+
+impl Dispatcher {
+    pub fn new(listener: TcpListener, shutdown: Shutdown, table: Arc<Table>, ready: Sender<Token>) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        epoll::add(&table.epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        // One edge is enough: from then on the loop knows.
+        epoll::add(&table.epoll, &shutdown, EventData::new_u64(SHUTDOWN), EventFlags::IN | EventFlags::ET)?;
+        epoll::add(&table.epoll, &table.freed, EventData::new_u64(FREED), EventFlags::IN | EventFlags::ET)?;
+        Ok(Self { listener: Some(listener), _shutdown: shutdown, table, ready, stop_at: None })
+    }
+
+    /// Serves until the server is to stop and no connection is left, or time is up.
+    pub fn run(mut self) -> Result<()> {
+        let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
+        let mut next_sweep = Instant::now() + SWEEP;
+        while !self.is_done() {
+            let step = if self.stop_at.is_some() { DRAIN_STEP } else { SWEEP };
+            let timeout = Timespec { tv_sec: step.as_secs() as i64, tv_nsec: step.subsec_nanos().into() };
+            match epoll::wait(&self.table.epoll, spare_capacity(&mut events), Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    LISTENER => self.accept()?,
+                    SHUTDOWN => self.begin_to_stop(),
+                    FREED => self.listen(EventFlags::IN)?,
+                    token => self.queue(token as Token),
+                }
+            }
+            let now = Instant::now();
+            if now >= next_sweep || self.stop_at.is_some() {
+                self.sweep(now);
+                next_sweep = now + SWEEP;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.stop_at.is_some_and(|stop_at| self.table.is_empty() || Instant::now() >= stop_at)
+    }
+
+    fn queue(&self, token: Token) {
+        // Fails only when every thread of the pool is gone, and with them all that could be answered.
+        let _ = self.ready.send(token);
+    }
+
+    fn accept(&self) -> Result<()> {
+        let Some(listener) = &self.listener else { return Ok(()) };
+        for _ in 0..ACCEPTS {
+            if !self.table.has_place() {
+                // The backlog holds the others until a connection ends.
+                return self.listen(EventFlags::empty());
+            }
+            match listener.accept() {
+                Ok((stream, _)) => self.table.admit(stream),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        eprintln!("accept: {error}");
+                        thread::sleep(ACCEPT_PAUSE);
+                        break;
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn listen(&self, interest: EventFlags) -> Result<()> {
+        let Some(listener) = &self.listener else { return Ok(()) };
+        Ok(epoll::modify(&self.table.epoll, listener, EventData::new_u64(LISTENER), interest)?)
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.stop_at = Some(Instant::now() + DRAIN_TIMEOUT);
+        self.listener = None;
+        self.table.stop();
+    }
+
+    /// Cuts off clients that are too slow. When stopping, gives every connection that waits a turn: what was sent is
+    /// answered, what is idle is closed.
+    fn sweep(&self, now: Instant) {
+        self.table.for_each_waiting(|token, place| {
+            if place.as_ref().is_some_and(|session| session.is_expired(now)) {
+                self.table.release(token, place);
+            } else if self.table.is_stopping() {
+                self.queue(token);
+            }
+        });
+    }
+}
