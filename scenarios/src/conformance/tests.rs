@@ -138,7 +138,7 @@ faults! {
     a_server_that_stores_less_is_noticed: ShortValues => "values_of_one_kib_are_set";
     a_server_that_answers_500_for_its_store_is_noticed: ServerErrorIs500 => "a_store_error_answers_503";
     a_server_that_closes_when_its_store_errs_is_noticed: ClosesAfterStoreError => "a_store_error_answers_503";
-    a_server_that_never_reconnects_is_noticed: NeverReconnects =>
-        "lost_store_connections_are_replaced", "a_store_may_go_and_come_back";
+    a_server_that_never_replaces_store_connections_is_noticed: NeverReconnects => "lost_store_connections_are_replaced";
+    a_server_that_never_finds_its_store_again_is_noticed: NeverReconnects => "a_store_may_go_and_come_back";
     a_server_whose_store_blocks_the_rest_is_noticed: LocksWhileAsking => "no_answer_precedes_the_stores";
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::store::{MemoryStore, StoreConnection, StoreError};
 
@@ -55,6 +56,7 @@ struct Server {
 
 /// Starts a server on a free port; it ends with the test's process.
 pub(super) fn start(fault: Fault, store: &MemoryStore) -> SocketAddr {
+    raise_open_files();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let server = Arc::new(Server { fault, store: store.clone(), lock: Mutex::new(()) });
@@ -68,6 +70,13 @@ pub(super) fn start(fault: Fault, store: &MemoryStore) -> SocketAddr {
         }
     });
     addr
+}
+
+/// Both ends of several hundred connections are in this process, and other tests' may be too.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused, the soft limit may still do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn naive_pool(listener: &TcpListener, server: &Arc<Server>) {
