@@ -114,14 +114,14 @@ fn short(revision: &str) -> &str {
 /// How to read the tables: the rules that every table of this kind rests on.
 pub fn reading() -> &'static [&'static str] {
     &[
-        "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. Stacks whose \
-         ranges overlap share a place (#); a single trial gives no place.",
-        "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not \
-         the latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank falls \
-         among requests that were never answered.",
-        "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. \
-         On loopback, much of the receive path runs in the sender.",
-        "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on \
-         what a request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
+        "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. Stacks \
+         whose ranges overlap share a place (#); a single trial gives no place.",
+        "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are \
+         not the latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank \
+         falls among requests that were never answered.",
+        "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
+         window. On loopback, much of the receive path runs in the sender.",
+        "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked \
+         on what a request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
     ]
 }

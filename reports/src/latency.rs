@@ -49,9 +49,10 @@ impl Latencies {
         Some(all)
     }
 
-    /// The smallest latency that a share `q` of the requests did not exceed. A request without an answer counts as longer
-    /// than any value below its age and is left out above it: what it would have taken is not known. Where so many are
-    /// without an answer that the rank falls among them, the value is a lower bound; there they count by their ages.
+    /// The smallest latency that a share `q` of the requests did not exceed. A request without an answer counts as
+    /// longer than any value below its age and is left out above it: what it would have taken is not known. Where so
+    /// many are without an answer that the rank falls among them, the value is a lower bound; there they count by their
+    /// ages.
     pub fn quantile(&self, q: f64) -> Option<Percentile> {
         let mut longer = self.unanswered.len();
         let mut ages = self.unanswered.iter_recorded().peekable();

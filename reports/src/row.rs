@@ -48,7 +48,8 @@ pub struct Row {
     pub in_flight_at_end: u64,
     /// Answers per second over the window.
     pub requests_per_sec: f64,
-    /// What this cell could reach at most, per second; null if nothing bounds it but the machine and no ceiling was measured.
+    /// What this cell could reach at most, per second; null if nothing bounds it but the machine and no ceiling was
+    /// measured.
     pub ceiling_per_sec: Option<f64>,
     /// Where the ceiling comes from, in words: `2000 connections / 200.1 ms`, `null server`, …; null with the ceiling.
     pub ceiling_source: Option<String>,

@@ -1,7 +1,7 @@
 //! A run: everything that held for all of its rows, as `run.json`.
 //!
-//! Written once before the first trial and again when the run ends, so that a run that was killed can still be read: its
-//! [`RunMeta::ended`] is null. The format is closed: an unknown field is an error.
+//! Written once before the first trial and again when the run ends, so that a run that was killed can still be read:
+//! its [`RunMeta::ended`] is null. The format is closed: an unknown field is an error.
 
 use std::collections::BTreeMap;
 

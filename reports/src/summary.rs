@@ -124,7 +124,8 @@ fn label(row: &Row) -> String {
     }
 }
 
-/// A percentile over trials: of their merged distributions, or, where one of these is missing, the median of the trials' own.
+/// A percentile over trials: of their merged distributions, or, where one of these is missing, the median of the
+/// trials' own.
 fn quantile(
     rows: &[&Row],
     latencies: &BTreeMap<String, Latencies>,

@@ -1,4 +1,5 @@
-//! Cells to tables: what is shown, in which order and with which notes. How it is drawn is the business of [`crate::format`].
+//! Cells to tables: what is shown, in which order and with which notes. How it is drawn is the business of
+//! [`crate::format`].
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,8 @@ pub enum Headline {
 }
 
 impl Headline {
-    /// On few CPUs, and wherever the server is bound to its own, throughput says more about the placement than about the
-    /// server; what a request costs does not.
+    /// On few CPUs, and wherever the server is bound to its own, throughput says more about the placement than about
+    /// the server; what a request costs does not.
     fn choose(machine: &MachineInfo, placement: Placement) -> Self {
         if machine.cpus <= FEW_CPUS || placement == Placement::Pinned { Self::CpuPerRequest } else { Self::Rate }
     }
@@ -40,8 +41,8 @@ impl Headline {
         }
     }
 
-    /// Whether a cell's figure may be ranked. A throughput is the server's own only with two verdicts; what a request costs
-    /// is also sound when somebody else set the pace.
+    /// Whether a cell's figure may be ranked. A throughput is the server's own only with two verdicts; what a request
+    /// costs is also sound when somebody else set the pace.
     fn ranks(self, verdict: Verdict) -> bool {
         let paced = matches!(
             verdict,
@@ -253,8 +254,8 @@ fn order(cells: &mut [Cell], headline: Headline) {
     });
 }
 
-/// Places of ordered cells. Whose range overlaps the range of the first of a place shares it; one trial has no range, and a
-/// place without one would claim more than was seen.
+/// Places of ordered cells. Whose range overlaps the range of the first of a place shares it; one trial has no range,
+/// and a place without one would claim more than was seen.
 fn ranks(cells: &[Cell], headline: Headline) -> Vec<Option<usize>> {
     let mut place: Option<(usize, Spread)> = None;
     let places = cells.iter().enumerate().map(|(index, cell)| {
@@ -323,8 +324,8 @@ struct Ceiling<'a> {
     stacks: Vec<&'a str>,
 }
 
-/// `2000 connections / 199.8 ms = 10,010/s (tokio, thread-pool)`, for each kind of ceiling there is. Delays are measured in
-/// each trial and differ by a trifle: stacks that differ in nothing else share an entry, with the range.
+/// `2000 connections / 199.8 ms = 10,010/s (tokio, thread-pool)`, for each kind of ceiling there is. Delays are
+/// measured in each trial and differ by a trifle: stacks that differ in nothing else share an entry, with the range.
 fn ceilings(cells: &[Cell]) -> String {
     let mut found: Vec<Ceiling> = Vec::new();
     for cell in cells {

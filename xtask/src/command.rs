@@ -19,7 +19,8 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace")
 }
 
-/// Where cargo puts what it builds. A relative `CARGO_TARGET_DIR` is meant from where the user stands, as cargo means it.
+/// Where cargo puts what it builds. A relative `CARGO_TARGET_DIR` is meant from where the user stands, as cargo means
+/// it.
 pub fn target_dir() -> Result<PathBuf> {
     match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => Ok(env::current_dir().context("the current folder cannot be read")?.join(dir)),
@@ -31,8 +32,8 @@ pub fn target_dir() -> Result<PathBuf> {
 pub fn cargo() -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).env("CARGO_TARGET_DIR", target_dir()?);
-    // `cargo run` describes this package in its environment. A build script that watches such a variable would run again
-    // each time that a build is started once by hand and once from here.
+    // `cargo run` describes this package in its environment. A build script that watches such a variable would run
+    // again each time that a build is started once by hand and once from here.
     let is_of_this_package = |name: &str| OF_THE_PACKAGE.iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_this_package)) {
         command.env_remove(name);

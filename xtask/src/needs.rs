@@ -28,8 +28,8 @@ enum Means {
     None,
 }
 
-/// Makes sure that every program is there, installing what is missing where that is allowed. False, after a message that
-/// says what to do, when something is still missing.
+/// Makes sure that every program is there, installing what is missing where that is allowed. False, after a message
+/// that says what to do, when something is still missing.
 pub fn satisfy() -> Result<bool> {
     let packages = missing();
     if packages.is_empty() {

@@ -56,8 +56,8 @@ fn draw_table(text: &mut String, table: &Table) {
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
     text.push_str(&format!("### {} (by {})\n\n", table.title, table.headline.words()));
     text.push_str(&format!(
-        "| # | stack | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak RSS | \
-         verdict |\n|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+        "| # | stack | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak \
+         RSS | verdict |\n|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),
         mark(Headline::CpuPerRequest, "server CPU µs/req"),
     ));

@@ -70,7 +70,8 @@ mod tests {
         }
     }
 
-    /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look at it).
+    /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look
+    /// at it).
     fn assert_drawn(format: Format, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
         let drawn = format.draw(&run());
