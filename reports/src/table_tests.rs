@@ -148,10 +148,10 @@ fn stores_and_placements_are_sections_of_their_own() {
     assert_eq!(
         facts,
         [
-            "Store: embedded, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone on CPU \
-             1; client and store share the other CPU (0).",
-            "Store: redis 7.0.15, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone on \
+            "Store: embedded, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone on \
              CPU 1; client and store share the other CPU (0).",
+            "Store: redis 7.0.15, GET answered after 20ms, SET answered after 200ms. Placement: pinned, server alone \
+             on CPU 1; client and store share the other CPU (0).",
             "Store: embedded, GET answered after 20ms, SET answered after 200ms. Placement: free, every process may \
              use every CPU.",
         ]
