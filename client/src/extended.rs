@@ -40,7 +40,7 @@ impl Extended {
     }
 
     /// `self / other`; dividing by 0 gives 0, since every caller prints 0 for "nothing measured".
-    pub fn div(self, other: Self) -> Self {
+    pub fn divided_by(self, other: Self) -> Self {
         if self.mantissa == 0 || other.mantissa == 0 {
             return Self::ZERO;
         }
@@ -56,7 +56,7 @@ impl Extended {
     }
 
     /// `self · other`.
-    pub fn mul(self, other: Self) -> Self {
+    pub fn times(self, other: Self) -> Self {
         let product = u128::from(self.mantissa) * u128::from(other.mantissa);
         Self::rounded(product, self.exponent + other.exponent, false)
     }
@@ -86,7 +86,7 @@ impl Extended {
         let scaled = u128::from(self.mantissa) * u128::from(scale);
         let digits = if self.exponent >= 0 {
             // Beyond 2^63: no figure of a report gets there; saturate rather than wrap.
-            scaled.checked_mul(1u128.checked_shl(self.exponent as u32).unwrap_or(u128::MAX)).unwrap_or(u128::MAX)
+            scaled.saturating_mul(1u128.checked_shl(self.exponent as u32).unwrap_or(u128::MAX))
         } else {
             shift_right_to_even(scaled, self.exponent.unsigned_abs())
         };
@@ -157,39 +157,39 @@ mod tests {
     #[test]
     fn quotients_agree_with_f64_where_f64_is_exact() {
         for (a, b, expected) in [(1, 2, 0.5), (3, 4, 0.75), (1_000_000, 8, 125_000.0), (7, 64, 0.109375)] {
-            assert_eq!(whole(a).div(whole(b)).to_f64(), expected);
+            assert_eq!(whole(a).divided_by(whole(b)).to_f64(), expected);
         }
     }
 
     #[test]
     fn a_third_has_sixty_four_bits() {
-        let third = whole(1).div(whole(3));
+        let third = whole(1).divided_by(whole(3));
         assert_eq!((third.mantissa, third.exponent), (0xAAAA_AAAA_AAAA_AAAB, -65));
     }
 
     #[test]
     fn division_by_zero_is_zero() {
-        assert_eq!(whole(5).div(Extended::ZERO), Extended::ZERO);
+        assert_eq!(whole(5).divided_by(Extended::ZERO), Extended::ZERO);
     }
 
     #[test]
     fn roots_of_squares_are_exact_and_others_close() {
         for value in [1, 4, 9, 1_000_000, 123_456_789u64.pow(2)] {
             let root = whole(value).sqrt();
-            assert_eq!(root.mul(root), whole(value));
+            assert_eq!(root.times(root), whole(value));
         }
         assert!((whole(2).sqrt().to_f64() - 2f64.sqrt()).abs() < 1e-15);
     }
 
     #[test]
     fn ties_print_to_even() {
-        assert_eq!(whole(90).div(whole(60)).to_fixed(0), "2");
-        assert_eq!(whole(1).div(whole(2)).to_fixed(0), "0");
-        assert_eq!(whole(1).div(whole(8)).to_fixed(2), "0.12");
+        assert_eq!(whole(90).divided_by(whole(60)).to_fixed(0), "2");
+        assert_eq!(whole(1).divided_by(whole(2)).to_fixed(0), "0");
+        assert_eq!(whole(1).divided_by(whole(8)).to_fixed(2), "0.12");
     }
 
     #[test]
     fn order_is_numeric() {
-        assert!(whole(2) < whole(3) && Extended::ZERO < whole(1) && whole(1).div(whole(2)) < whole(1));
+        assert!(whole(2) < whole(3) && Extended::ZERO < whole(1) && whole(1).divided_by(whole(2)) < whole(1));
     }
 }

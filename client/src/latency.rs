@@ -121,7 +121,7 @@ impl Distribution {
 
     /// The mean.
     pub fn mean(&self) -> Extended {
-        Extended::from(self.sum()).div(Extended::from(self.total))
+        Extended::from(self.sum()).divided_by(Extended::from(self.total))
     }
 
     /// The sample standard deviation, 0 of fewer than two values.
@@ -138,14 +138,14 @@ impl Distribution {
             // Beyond 128 bits (a billion answers of an hour each) the deviation about the rounded mean is near enough.
             None => return self.stdev_about_mean(),
         };
-        numerator.div(Extended::from(n * (n - 1))).sqrt()
+        numerator.divided_by(Extended::from(n * (n - 1))).sqrt()
     }
 
     fn stdev_about_mean(&self) -> Extended {
         let mean = (self.sum() / u128::from(self.total)) as u64;
         let squares: u128 =
             self.counts.iter().map(|(value, count)| u128::from(value.abs_diff(mean)).pow(2) * u128::from(*count)).sum();
-        Extended::from(squares).div(Extended::from(self.total - 1)).sqrt()
+        Extended::from(squares).divided_by(Extended::from(self.total - 1)).sqrt()
     }
 
     /// Percentage of values within `deviations` standard deviations of the mean, both ends included; `None` of nothing.
@@ -161,7 +161,7 @@ impl Distribution {
             .filter(|(value, _)| (low..=high).contains(&(*value as f64)))
             .map(|(_, count)| count)
             .sum();
-        Some(Extended::from(inside).div(Extended::from(self.total)).mul(Extended::from(100u64)))
+        Some(Extended::from(inside).divided_by(Extended::from(self.total)).times(Extended::from(100u64)))
     }
 
     /// The value at a percentile, by wrk's rank: `p/100·n + 0.5`, rounded half away from zero. Unlike wrk, 100 is the maximum.

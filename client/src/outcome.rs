@@ -63,7 +63,8 @@ pub struct Outcome {
     pub rates: Distribution,
     /// Who was served how often.
     pub connections: Connections,
-    /// Connections that never finished a request although their first is this old, in nanoseconds.
+    /// Ages of the requests in flight on connections that never finished one, in nanoseconds. A connection that broke instead
+    /// of waiting is not among them: that is an error, not starvation.
     pub unanswered_ages_ns: Vec<u64>,
     /// Ages of the requests in flight at the end, ascending, in microseconds.
     pub ages_us: Vec<u64>,
@@ -165,7 +166,7 @@ fn summarise(connections: &[ConnectionOutcome], window: &Window, opened: u64) ->
 
 fn unanswered_ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
     let unanswered = connections.iter().filter(|connection| !connection.ever_answered);
-    unanswered.filter_map(|connection| Some(window.close_ns.saturating_sub(connection.first_sent_ns?))).collect()
+    unanswered.filter_map(|connection| Some(window.close_ns.saturating_sub(connection.in_flight_since_ns?))).collect()
 }
 
 fn ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
@@ -235,13 +236,7 @@ mod tests {
     }
 
     fn connection(index: u32, answers: u64, in_flight_since_ns: Option<u64>) -> ConnectionOutcome {
-        ConnectionOutcome {
-            index,
-            answers,
-            ever_answered: answers > 0,
-            first_sent_ns: in_flight_since_ns,
-            in_flight_since_ns,
-        }
+        ConnectionOutcome { index, answers, ever_answered: answers > 0, in_flight_since_ns }
     }
 
     #[test]

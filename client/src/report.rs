@@ -74,8 +74,8 @@ impl<'run> WrkFigures<'run> {
         if self.bad_statuses > 0 {
             text += &format!("  Non-2xx or 3xx responses: {}\n", self.bad_statuses);
         }
-        let runtime_s = Extended::from(self.runtime_us).div(Extended::from(1_000_000u64));
-        let per_second = |count: u64| Extended::from(count).div(runtime_s);
+        let runtime_s = Extended::from(self.runtime_us).divided_by(Extended::from(1_000_000u64));
+        let per_second = |count: u64| Extended::from(count).divided_by(runtime_s);
         text += &format!("Requests/sec: {:>9}\n", per_second(self.requests).to_fixed(2));
         text += &format!("Transfer/sec: {:>10}B\n", format_binary(per_second(self.bytes)));
         text

@@ -22,8 +22,8 @@ pub fn judge(outcome: &Outcome, raw: &Distribution, timeout_ns: u64, expects_sta
     worst.unwrap_or(ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() })
 }
 
-/// Connections that waited all the window, or never had an answer within the timeout (or, in a run shorter than that, within
-/// half of it).
+/// Connections that waited all the window, or never had an answer and have waited for the timeout (or, in a run shorter than
+/// that, for half of it).
 fn starved(outcome: &Outcome, timeout_ns: u64) -> Option<String> {
     let patience_ns = timeout_ns.min(outcome.window.length_ns() / 2);
     let unanswered = outcome.unanswered_ages_ns.iter().filter(|age_ns| **age_ns > patience_ns).count();

@@ -56,8 +56,6 @@ pub struct Connection {
     pub body_differs: bool,
     /// Answers in the window.
     pub answers: u64,
-    /// When its first request was written.
-    pub first_sent_ns: Option<u64>,
     /// Whether it ever finished a request.
     pub ever_answered: bool,
     /// Whether the current socket did.
@@ -81,7 +79,6 @@ impl Connection {
             body_sampled: false,
             body_differs: false,
             answers: 0,
-            first_sent_ns: None,
             ever_answered: false,
             productive: false,
             failures: 0,
@@ -159,7 +156,6 @@ impl Connection {
             index: self.index,
             answers: self.answers,
             ever_answered: self.ever_answered,
-            first_sent_ns: self.first_sent_ns,
             in_flight_since_ns: in_flight.then_some(self.since_ns),
         }
     }
@@ -182,8 +178,6 @@ pub struct ConnectionOutcome {
     pub answers: u64,
     /// Whether it ever finished a request.
     pub ever_answered: bool,
-    /// When its first request was written.
-    pub first_sent_ns: Option<u64>,
     /// Since when a request has been in flight at the end, if one was.
     pub in_flight_since_ns: Option<u64>,
 }

@@ -242,7 +242,6 @@ impl<'run> EventLoop<'run> {
         let connection = &mut self.connections[slot];
         connection.phase = Phase::Sending;
         connection.since_ns = start_ns;
-        connection.first_sent_ns.get_or_insert(start_ns);
         if self.plan.expect_body.is_some() {
             connection.body_sampled = self.answers_seen.is_multiple_of(BODY_SAMPLE_EVERY) || !connection.productive;
             connection.body_offset = 0;

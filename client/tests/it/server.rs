@@ -1,0 +1,177 @@
+//! A scriptable TCP server: what it does with a request is a closure.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A plain answer of the kind every stack gives.
+pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"status\": \"ok\"}";
+
+/// The body of [`OK`].
+pub const OK_BODY: &str = "{\"status\": \"ok\"}";
+
+/// One connection, seen from the server, from its first request on.
+pub struct Peer {
+    stream: TcpStream,
+    /// Number among the connections that sent something.
+    pub number: usize,
+    /// The request, head and all.
+    pub request: Vec<u8>,
+    /// Requests on this connection before this one.
+    pub earlier: usize,
+    requests: Arc<AtomicUsize>,
+}
+
+/// What to do with the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Wait for the next request.
+    Stay,
+    /// Close in good order.
+    Close,
+    /// Close with a reset.
+    Reset,
+}
+
+impl Peer {
+    /// Sends bytes; a client that has gone is none of the server's business.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Waits for the client to close, reading nothing else.
+    pub fn wait_for_close(&mut self) {
+        while matches!(self.stream.read(&mut [0; 1024]), Ok(1..)) {}
+    }
+
+    fn next_request(&mut self) -> bool {
+        self.request.clear();
+        let mut byte = [0; 1024];
+        while !self.request.ends_with(b"\r\n\r\n") {
+            match self.stream.read(&mut byte) {
+                Ok(count @ 1..) => self.request.extend_from_slice(&byte[..count]),
+                _ => return false,
+            }
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+}
+
+/// The server; it stops when dropped.
+pub struct Server {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves each request with `script`, every connection on a thread of its own.
+    pub fn start(script: impl Fn(&mut Peer) -> Then + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let streams = Arc::new(Mutex::new(Vec::new()));
+        let acceptor = {
+            let (requests, stopping, streams) = (Arc::clone(&requests), Arc::clone(&stopping), Arc::clone(&streams));
+            thread::spawn(move || accept(&listener, &Arc::new(script), &requests, &stopping, &streams))
+        };
+        Self { address, requests, stopping, streams, acceptor: Some(acceptor) }
+    }
+
+    /// Answers every request with the same bytes.
+    pub fn answering(bytes: &'static [u8]) -> Self {
+        Self::start(move |peer| {
+            peer.send(bytes);
+            Then::Stay
+        })
+    }
+
+    /// Answers every request after a pause.
+    pub fn delaying(pause: Duration) -> Self {
+        Self::start(move |peer| {
+            thread::sleep(pause);
+            peer.send(OK);
+            Then::Stay
+        })
+    }
+
+    /// A URL on it.
+    pub fn url(&self) -> String {
+        format!("http://{}/x", self.address)
+    }
+
+    /// Requests that arrived.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Refuses connections from now on and resets those there are.
+    pub fn stop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.join().unwrap();
+        }
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn accept(
+    listener: &TcpListener,
+    script: &Arc<impl Fn(&mut Peer) -> Then + Send + Sync + 'static>,
+    requests: &Arc<AtomicUsize>,
+    stopping: &AtomicBool,
+    streams: &Mutex<Vec<TcpStream>>,
+) {
+    let numbers = Arc::new(AtomicUsize::new(0));
+    while let Ok((stream, _)) = listener.accept() {
+        if stopping.load(Ordering::SeqCst) {
+            return;
+        }
+        stream.set_nodelay(true).unwrap();
+        if let Ok(clone) = stream.try_clone() {
+            streams.lock().unwrap().push(clone);
+        }
+        let (script, requests, numbers) = (Arc::clone(script), Arc::clone(requests), Arc::clone(&numbers));
+        thread::spawn(move || serve(stream, &*script, requests, &numbers));
+    }
+}
+
+fn serve(stream: TcpStream, script: &dyn Fn(&mut Peer) -> Then, requests: Arc<AtomicUsize>, numbers: &AtomicUsize) {
+    let mut peer = Peer { stream, number: 0, request: Vec::new(), earlier: 0, requests };
+    while peer.next_request() {
+        if peer.earlier == 0 {
+            peer.number = numbers.fetch_add(1, Ordering::SeqCst);
+        }
+        let then = script(&mut peer);
+        peer.earlier += 1;
+        match then {
+            Then::Stay => {}
+            Then::Close => {
+                let _ = peer.stream.shutdown(Shutdown::Both);
+                return;
+            }
+            Then::Reset => {
+                let _ = socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO));
+                // The clone that stops the server also keeps the socket open: shut it down as well.
+                let _ = peer.stream.shutdown(Shutdown::Both);
+                return;
+            }
+        }
+    }
+}
