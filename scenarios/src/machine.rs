@@ -1,6 +1,6 @@
 //! The machine, the sources and the build, as a run records them.
 
-use std::{collections::BTreeSet, fs, path::Path, thread};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
@@ -9,14 +9,14 @@ use stackbench_reports::run::{GitMeta, MachineInfo, ProfileMeta};
 
 use crate::server::ask;
 
-/// The machine as it is now; what it does not tell is empty, 0 or null.
-pub fn machine() -> MachineInfo {
+/// The machine as it is now, of whose CPUs `cpus` may be used; what it does not tell is empty, 0 or null.
+pub fn machine(cpus: u32) -> MachineInfo {
     let uname = rustix::system::uname();
     let word = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     MachineInfo {
         host: host(),
         cpu_model: line_of("/proc/cpuinfo", "model name").unwrap_or_default(),
-        cpus: thread::available_parallelism().map_or(0, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
+        cpus,
         physical_cores: physical_cores(),
         kernel: format!("{} {} {}", word(uname.sysname()), word(uname.release()), word(uname.version())),
         memory_bytes: line_of("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)).unwrap_or_default(),

@@ -93,7 +93,7 @@ pub fn describe(
             command: store.command().to_vec(),
             config: store.config(),
         },
-        machine: machine::machine(),
+        machine: machine::machine(u32::try_from(bench.cpus.allowed.len()).unwrap_or(u32::MAX)),
         versions: versions(bench, stacks),
         binaries: binaries(bench, stacks)?,
         git: machine::git(bench.root),

@@ -1,0 +1,105 @@
+//! What a run writes down.
+
+use stackbench_reports::{
+    RunDir,
+    row::{Row, Verdict},
+};
+
+use crate::harness::{Bench, root};
+
+fn is_consistent(row: &Row) {
+    let what = format!("{} {:?}", row.stack, row.mode);
+    assert_eq!(row.error, None, "{what}");
+    assert_ne!(row.verdict, Verdict::Failed, "{what}");
+    assert!(row.requests > 0 && row.requests_total >= row.requests, "{what}");
+    assert!(row.occupancy > 0.5 && row.occupancy <= 1.0, "{what}: {}", row.occupancy);
+    assert!(row.server.cpu_us_per_request > 0.0 && row.server.threads > 0 && row.server.rss_peak_bytes > 0, "{what}");
+    assert!(row.client.cpu_us_per_request > 0.0 && row.store.cpu_us_per_request > 0.0, "{what}");
+    assert!(row.server_sha256.as_ref().is_some_and(|hash| hash.len() == 64), "{what}");
+    let commands = row.store_commands["set"];
+    let most = row.requests_total + row.in_flight_at_end;
+    assert!(
+        (row.requests_total..=most).contains(&commands),
+        "{what}: {commands} not in {}..={most}",
+        row.requests_total
+    );
+}
+
+#[test]
+fn every_cell_is_a_row_whose_counts_agree_with_the_store_s() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("set = \"20ms\"", 50), &["--stacks", "tokio,thread-pool"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    assert_eq!(ran.rows.len(), 4, "two stacks in two modes");
+    for row in &ran.rows {
+        is_consistent(row);
+        assert_eq!(row.store_name, "embedded");
+        assert!(row.latency_us.min >= 20_000, "nothing answers before the store: {}", row.latency_us.min);
+        assert!(row.ceiling_per_sec.is_some_and(|ceiling| row.requests_per_sec < 1.05 * ceiling));
+        for file in [&row.raw, &row.wrk] {
+            assert!(ran.out.join(file.as_ref().unwrap()).is_file());
+        }
+    }
+}
+
+#[test]
+fn a_spawned_redis_server_is_a_store_like_the_embedded_one() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("", 50), &["--stacks", "tokio,null", "--redis", "spawn"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let (null, tokio): (Vec<&Row>, Vec<&Row>) = ran.rows.iter().partition(|row| row.stack == "null");
+    assert_eq!((null.len(), tokio.len()), (2, 2));
+    for row in tokio {
+        is_consistent(row);
+        assert!(row.store_name.starts_with("redis "), "{}", row.store_name);
+        assert!(row.ceiling_per_sec.is_some(), "the null server ran before it");
+    }
+}
+
+#[test]
+fn a_run_can_be_read_back_and_its_report_made_again() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "tokio", "--seed", "7"]);
+    let run = RunDir::load(&ran.out).unwrap();
+    assert_eq!((run.meta.seed, run.rows.len(), run.meta.plan.trials), (7, 2, 2));
+    assert!(run.meta.ended.is_some() && run.meta.versions["tokio"].contains("hyper"));
+    assert!(run.meta.binaries.contains_key("target/release/stack-tokio") || run.meta.binaries.len() >= 3);
+    let report = std::fs::read_to_string(ran.out.join("report.md")).unwrap();
+    assert!(report.contains("tokio") && ran.stdout().contains("tokio"));
+    let again = crate::harness::stackbench().arg("report").arg(&ran.out).args(["--format", "md"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stdout), report);
+}
+
+#[test]
+fn the_plan_comes_before_the_first_trial_and_tells_the_seed_and_the_time() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "tokio", "--seed", "7"]);
+    let stdout = ran.stdout();
+    for word in ["seed       7", "expected   2 trials, about", "2 cells × 1 blocks"] {
+        assert!(stdout.contains(word), "{word} is not in\n{stdout}");
+    }
+}
+
+#[test]
+fn list_names_every_stack_and_scenario() {
+    let output = crate::harness::stackbench().arg("list").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for name in ["thread-pool", "tokio", "null", "cache", "cache-nodelay"] {
+        assert!(text.contains(&format!("  {name} ")), "{name} is not in\n{text}");
+    }
+    assert!(!text.contains("trap"), "traps are found only with --stacks-dir");
+}
+
+#[test]
+fn a_stack_is_one_folder() {
+    let tree = tempfile::tempdir().unwrap();
+    let copy = tree.path().join("my-tokio");
+    std::fs::create_dir(&copy).unwrap();
+    let original = std::fs::read_to_string(root().join("servers/tokio/stack.toml")).unwrap();
+    std::fs::write(copy.join("stack.toml"), original.replace("name = \"tokio\"", "name = \"my-tokio\"")).unwrap();
+    let bench = Bench::new();
+    let dir = tree.path().display().to_string();
+    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "my-tokio", "--stacks-dir", &dir]);
+    assert_eq!((ran.code(), ran.rows.len()), (0, 2), "{}", ran.stderr());
+    ran.rows.iter().for_each(is_consistent);
+}
