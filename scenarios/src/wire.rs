@@ -63,7 +63,7 @@ impl Answer {
 impl Connection {
     pub(crate) fn open(addr: SocketAddr, deadline: Instant) -> Result<Self> {
         let left = deadline.saturating_duration_since(Instant::now());
-        ensure!(!left.is_zero(), "the time budget is used up");
+        ensure!(!left.is_zero(), "the time budget is used up: the server is slow, or the machine busy");
         let stream = TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT.min(left)).context("cannot connect")?;
         // Each write is to be a segment of its own.
         stream.set_nodelay(true)?;

@@ -162,7 +162,7 @@ fn run_only(target: &mut Target, deviations: &[String], wanted: &(dyn Fn(&Case) 
         let Check::Store(check) = case.check else { continue };
         let begun = Instant::now();
         let outcome = match target.store.as_mut() {
-            Some(store) => outcome(check(&probe, &mut **store).or_else(|seen| Err(restore(&mut **store, seen)))),
+            Some(store) => outcome(check(&probe, &mut **store).map_err(|seen| restore(&mut **store, seen))),
             None => Outcome::Skipped("the stack has no store"),
         };
         results.push(CaseResult { name: case.name, outcome, elapsed: begun.elapsed() });

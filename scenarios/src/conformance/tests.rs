@@ -129,13 +129,13 @@ faults! {
     a_server_whose_threads_own_connections_is_noticed: OwnsConnections =>
         "slow_senders_hold_up_nobody", "idle_connections_hold_up_nobody", "all_of_64_connections_are_served";
     a_server_that_does_not_ask_its_store_is_noticed: NoStore =>
-        "a_request_costs_one_command", "a_missing_key_answers_404", "values_of_one_kib_are_set",
+        "a_request_costs_one_command", "an_empty_store_is_missed_and_filled",
         "a_store_error_answers_503", "no_answer_precedes_the_stores", "a_stalled_store_answers_503",
         "a_store_may_go_and_come_back";
     a_server_that_does_not_wait_for_its_store_is_noticed: AnswersEarly =>
-        "no_answer_precedes_the_stores", "a_missing_key_answers_404", "a_store_error_answers_503";
+        "no_answer_precedes_the_stores", "an_empty_store_is_missed_and_filled", "a_store_error_answers_503";
     a_server_that_asks_its_store_twice_is_noticed: AsksTwice => "a_request_costs_one_command";
-    a_server_that_stores_less_is_noticed: ShortValues => "values_of_one_kib_are_set";
+    a_server_that_stores_less_is_noticed: ShortValues => "an_empty_store_is_missed_and_filled";
     a_server_that_answers_500_for_its_store_is_noticed: ServerErrorIs500 => "a_store_error_answers_503";
     a_server_that_closes_when_its_store_errs_is_noticed: ClosesAfterStoreError => "a_store_error_answers_503";
     a_server_that_never_replaces_store_connections_is_noticed: NeverReconnects => "lost_store_connections_are_replaced";
