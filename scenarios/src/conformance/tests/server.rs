@@ -291,7 +291,8 @@ impl Server {
         };
         let version = if self.fault == Fault::AnswersGarbage { "HTTP/1.1  " } else { "HTTP/1.1 " };
         let head = format!(
-            "{version}{status} Reason\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {date}\r\n{headers}\r\n",
+            "{version}{status} Reason\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nDate: {date}\r\n{headers}\r\n",
             body.len()
         );
         (if with_body { head + body } else { head }).into_bytes()
