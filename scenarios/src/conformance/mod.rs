@@ -35,8 +35,8 @@ use stackbench_reports::row::Mode;
 
 use probe::Probe;
 
-/// Cases that leave the store alone run on this many threads at once: enough that the waits of a bad server overlap, and
-/// few enough that the cases with many connections do not starve each other on two cores.
+/// Cases that leave the store alone run on this many threads at once: enough that the waits of a bad server overlap,
+/// and few enough that the cases with many connections do not starve each other on two cores.
 const THREADS: usize = 8;
 
 /// A server to be tried.
