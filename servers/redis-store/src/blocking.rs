@@ -1,6 +1,6 @@
 //! The blocking client: one connection, one command at a time.
 
-use std::time::Instant;
+use std::{error::Error, io, time::Instant};
 
 use redis::{Cmd, Connection, ConnectionLike, RedisError, RedisResult, Value};
 use stack_contract::{
@@ -46,7 +46,11 @@ impl BlockingStore {
         if let Err(error) = &reply
             && !reply::is_reply(error)
         {
-            self.target.journal.down(error);
+            if error.is_timeout() {
+                self.target.journal.down(&format_args!("no reply within {STORE_RESPONSE_TIMEOUT:?}"));
+            } else {
+                self.target.journal.down(error);
+            }
             self.connection = None;
         }
         reply
@@ -79,9 +83,11 @@ impl BlockingStore {
     }
 }
 
-/// Whether the other side closed the connection, as opposed to being slow or to refusing.
+/// Whether the other side closed the connection, or a signal interrupted our waiting for it (with a timeout on the socket the
+/// kernel does not resume it), as opposed to being slow or to refusing.
 fn is_broken(error: &RedisError) -> bool {
-    error.is_connection_dropped() && !error.is_timeout()
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    cause == Some(io::ErrorKind::Interrupted) || (error.is_connection_dropped() && !error.is_timeout())
 }
 
 impl Store for BlockingStore {

@@ -1,0 +1,5 @@
+//! Both stores against a store that does as it is told.
+
+mod blocking;
+mod double;
+mod multiplexed;

@@ -1,0 +1,102 @@
+//! The multiplexed store.
+
+use std::time::{Duration, Instant};
+
+use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key};
+use stack_redis_store::MultiplexedStore;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::double::{Double, Manner, nobody};
+
+const HIT: Manner = Manner::Reply("$1\r\nx\r\n");
+
+/// How long a store may take to notice what happened. Generous: only a failing test waits that long.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+async fn get(store: &MultiplexedStore) -> Result<Lookup, StoreError> {
+    store.get(Key::new(7)).await
+}
+
+/// Asks until the answer is the one that is waited for.
+async fn until(store: &MultiplexedStore, expected: Result<Lookup, StoreError>) {
+    let start = Instant::now();
+    while get(store).await != expected {
+        assert!(start.elapsed() < DEADLINE, "still not {expected:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn the_first_command_finds_a_connection_and_no_other_commands_are_sent() {
+    let double = Double::start(HIT);
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&double.target(), 3).await;
+        assert_eq!(get(&store).await, Ok(Lookup::Hit));
+        double.behave(Manner::Reply("+OK\r\n"));
+        assert_eq!(store.set(Key::new(7), b"v").await, Ok(()));
+    });
+    assert_eq!(double.commands(), [vec!["GET", "cache:7"], vec!["SET", "cache:7", "v"]]);
+    assert_eq!(double.connections(), 3);
+}
+
+#[test]
+fn replies_mean_what_they_say_and_keep_the_connection() {
+    let double = Double::start(HIT);
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        for (reply, meaning) in [
+            ("$-1\r\n", Ok(Lookup::Miss)),
+            ("-NOPERM no\r\n", Err(StoreError::Refused)),
+            ("-OOM command not allowed\r\n", Err(StoreError::Refused)),
+            (":1\r\n", Err(StoreError::Protocol)),
+            ("$0\r\n\r\n", Ok(Lookup::Hit)),
+        ] {
+            double.behave(Manner::Reply(reply));
+            assert_eq!(get(&store).await, meaning, "{reply:?}");
+        }
+    });
+    assert_eq!(double.connections(), 1);
+}
+
+#[test]
+fn without_a_store_it_starts_and_fails_at_once() {
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&nobody(), 2).await;
+        let before = Instant::now();
+        for _ in 0..1000 {
+            assert_eq!(get(&store).await, Err(StoreError::Unavailable));
+        }
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    });
+}
+
+#[test]
+fn a_lost_connection_is_replaced_without_a_request() {
+    let double = Double::start(HIT);
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        double.hang_up();
+        let start = Instant::now();
+        while double.connections() < 2 {
+            assert!(start.elapsed() < DEADLINE, "no new connection");
+            tokio::task::yield_now().await;
+        }
+        until(&store, Ok(Lookup::Hit)).await;
+    });
+}
+
+#[test]
+fn a_store_that_hangs_up_is_an_error_until_it_no_longer_does() {
+    let double = Double::start(Manner::HangUp);
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        until(&store, Err(StoreError::Lost)).await;
+        until(&store, Err(StoreError::Unavailable)).await;
+        double.behave(HIT);
+        until(&store, Ok(Lookup::Hit)).await;
+    });
+}
