@@ -53,9 +53,8 @@ pub enum ReplyMode {
     #[default]
     On,
     Off,
-    /// Not for the command that says so, nor for the next.
+    /// Not for the next command.
     SkipNext,
-    SkipThis,
 }
 
 /// What a client has told us about itself, and where it stands.
@@ -183,6 +182,8 @@ impl Connection {
     pub fn wanted_interest(&self) -> EventFlags {
         let mut wanted = EventFlags::empty();
         wanted.set(EventFlags::IN, !self.session.paused && !self.session.closing);
+        // A client that hangs up while its commands wait is let go, though nobody reads from it.
+        wanted.set(EventFlags::RDHUP, self.session.paused);
         wanted.set(EventFlags::OUT, self.write_blocked);
         wanted
     }

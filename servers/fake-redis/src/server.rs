@@ -169,7 +169,7 @@ impl Server {
 
     fn serve(&mut self, token: Token, flags: EventFlags) {
         let Some(mut connection) = self.state.connections.take(token) else { return };
-        let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP | EventFlags::RDHUP);
         if broken && !connection.wanted_interest().contains(EventFlags::IN) {
             // Nobody reads from it, so nobody else would notice.
             self.close(connection);

@@ -37,7 +37,7 @@ pub fn get_user(call: &mut Call) -> Outcome {
     let known = call.words.get(2) == b"default";
     let mut reply = call.reply();
     if !known {
-        reply.null_array();
+        reply.null();
         return Ok(());
     }
     reply.map(6);

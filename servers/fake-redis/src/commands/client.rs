@@ -208,7 +208,7 @@ pub fn pause(call: &mut Call) -> Outcome {
         4 if call.words.get(3).eq_ignore_ascii_case(b"all") => PauseScope::All,
         4 if call.words.get(3).eq_ignore_ascii_case(b"write") => PauseScope::Writes,
         4 => return Err(Error::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(Error::Arity("client|pause")),
+        _ => return Err(Error::wrong_subcommand(call.words.get(1), "CLIENT")),
     };
     let millis = parse_i64(call.words.get(2)).ok_or(Error::text("ERR timeout is not an integer or out of range"))?;
     let millis = u64::try_from(millis).map_err(|_| Error::text("ERR timeout is negative"))?;

@@ -27,10 +27,16 @@ fn settings(state: &State) -> Vec<(&'static str, String)> {
 }
 
 pub fn get(call: &mut Call) -> Outcome {
-    let words = call.words;
-    let wanted = |name: &str| words.from(2).any(|pattern| glob::matches(pattern, name.as_bytes(), Case::Insensitive));
-    let found: Vec<_> = settings(call.state).into_iter().filter(|(name, _)| wanted(name)).collect();
-    let mut reply = call.reply();
+    let mut found = Vec::new();
+    for (name, value) in settings(call.state) {
+        let describes = |pattern: &&[u8]| glob::matches(pattern, name.as_bytes(), Case::Insensitive);
+        if let Some(pattern) = call.words.from(2).find(describes) {
+            // A name is given back as it was asked for.
+            let literal = !pattern.iter().any(|byte| b"*?[".contains(byte));
+            found.push((if literal { pattern } else { name.as_bytes() }, value));
+        }
+    }
+    let mut reply = call.connection.reply();
     reply.map(found.len());
     for (name, value) in found {
         reply.bulk(name);

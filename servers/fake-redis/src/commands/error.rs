@@ -6,7 +6,7 @@ use super::Words;
 use crate::delay::Delay;
 
 /// Redis shows at most this much of what it does not understand.
-pub const MAX_ECHO_BYTES: usize = 128;
+const MAX_ECHO_BYTES: usize = 128;
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -41,6 +41,13 @@ impl Error {
         }
         let name = echo(words.get(0), MAX_ECHO_BYTES);
         Self::text(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+    }
+
+    /// What a command says that looks at its subcommand itself.
+    pub fn wrong_subcommand(subcommand: &[u8], command: &str) -> Self {
+        let subcommand = echo(subcommand, MAX_ECHO_BYTES);
+        let problem = "unknown subcommand or wrong number of arguments for";
+        Self::text(format!("ERR {problem} '{subcommand}'. Try {command} HELP."))
     }
 
     pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> Self {

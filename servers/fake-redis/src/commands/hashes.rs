@@ -4,8 +4,22 @@ use super::{Call, Error, Outcome};
 use crate::keyspace::{Hash, Value};
 
 pub fn hset(call: &mut Call) -> Outcome {
+    let new = set_fields(call, "hset")?;
+    call.reply().length(new);
+    Ok(())
+}
+
+/// The older spelling of HSET, which client libraries still send.
+pub fn hmset(call: &mut Call) -> Outcome {
+    set_fields(call, "hmset")?;
+    call.reply().ok();
+    Ok(())
+}
+
+/// Sets the fields the command names; how many of them are new.
+fn set_fields(call: &mut Call, name: &'static str) -> Result<usize, Error> {
     if call.words.len() % 2 == 1 {
-        return Err(Error::Arity("hset"));
+        return Err(Error::Arity(name));
     }
     // A refused HSET is no write: look first.
     hash(call)?;
@@ -13,9 +27,7 @@ pub fn hset(call: &mut Call) -> Outcome {
     let value = call.state.keyspace.get_or_insert(database, key, || Value::Hash(Box::default()));
     let Value::Hash(hash) = value else { return Err(Error::WrongType) };
     let pairs = (2..call.words.len()).step_by(2);
-    let new = pairs.filter(|&at| hash.set(call.words.get(at), call.words.get(at + 1))).count();
-    call.reply().length(new);
-    Ok(())
+    Ok(pairs.filter(|&at| hash.set(call.words.get(at), call.words.get(at + 1))).count())
 }
 
 pub fn hget(call: &mut Call) -> Outcome {

@@ -119,20 +119,17 @@ enum Progress {
 
 fn execute(state: &mut State, connection: &mut Connection, words: Words) -> Progress {
     let start = connection.output.bytes().len();
-    let silent = match connection.session.reply_mode {
-        ReplyMode::On => false,
-        ReplyMode::Off => true,
-        ReplyMode::SkipNext => {
-            connection.session.reply_mode = ReplyMode::SkipThis;
-            false
-        }
-        ReplyMode::SkipThis => {
-            connection.session.reply_mode = ReplyMode::On;
-            true
-        }
-    };
+    let skip = connection.session.reply_mode == ReplyMode::SkipNext;
+    if skip {
+        connection.session.reply_mode = ReplyMode::On;
+    }
     let drawn = match admit(state, connection, words) {
-        Ok(Admitted::Postponed) => return Progress::Postponed,
+        Ok(Admitted::Postponed) => {
+            if skip {
+                connection.session.reply_mode = ReplyMode::SkipNext;
+            }
+            return Progress::Postponed;
+        }
         Ok(Admitted::Queued) => {
             connection.reply().simple("QUEUED");
             None
@@ -142,14 +139,13 @@ fn execute(state: &mut State, connection: &mut Connection, words: Words) -> Prog
             drawn
         }
         Err(error) => {
-            if let Some(transaction) = &mut connection.session.transaction {
-                transaction.doomed = true;
-            }
+            transactions::doom(connection);
             connection.reply().error(&error.to_string());
             None
         }
     };
-    if silent {
+    // Looked at afterwards: the command that switches replies on is answered, the one that switches them off is not.
+    if skip || connection.session.reply_mode == ReplyMode::Off {
         connection.output.bytes().truncate(start);
     }
     // A command may choose to answer nothing; then there is nothing to hold.
@@ -172,13 +168,16 @@ enum Admitted {
 fn admit(state: &mut State, connection: &mut Connection, words: Words) -> Result<Admitted, Error> {
     let id = find(state, words)?;
     let command = state.table.get(id);
-    if !command.accepts(words.len()) {
+    let rejection = if !command.accepts(words.len()) {
+        Some(Error::Arity(command.name))
+    } else if !state.permissions.allows(id) {
+        Some(Error::NoPermission(command.name))
+    } else {
+        None
+    };
+    if let Some(error) = rejection {
         state.stats[id as usize].rejected += 1;
-        return Err(Error::Arity(command.name));
-    }
-    if !state.permissions.allows(id) {
-        state.stats[id as usize].rejected += 1;
-        return Err(Error::NoPermission(command.name));
+        return Err(if command.kind == Kind::Exec { transactions::abort(connection, &error) } else { error });
     }
     let queues = connection.session.transaction.is_some() && !command.runs_inside_multi();
     if let Some(pause) = state.pause {
@@ -239,10 +238,12 @@ fn refuse_mixed(state: &mut State, connection: &Connection, id: CommandId, drawn
 fn run(state: &mut State, connection: &mut Connection, words: Words, id: CommandId, command: &Command) {
     state.charge(id);
     connection.session.last_command = Some(id);
+    let outcome = (command.run)(&mut Call { words, connection, state });
+    // Counted afterwards, as in Redis: INFO does not count itself, nor does CONFIG RESETSTAT forget itself.
     let stats = &mut state.stats[id as usize];
     stats.calls += 1;
-    if let Err(error) = (command.run)(&mut Call { words, connection, state }) {
-        state.stats[id as usize].failed += 1;
+    if let Err(error) = outcome {
+        stats.failed += 1;
         connection.reply().error(&error.to_string());
     }
 }

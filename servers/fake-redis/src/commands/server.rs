@@ -30,10 +30,7 @@ pub fn info(call: &mut Call) -> Outcome {
 pub fn debug(call: &mut Call) -> Outcome {
     let subcommand = call.words.get(1);
     if !subcommand.eq_ignore_ascii_case(b"sleep") || call.words.len() != 3 {
-        let subcommand = echo(subcommand, super::error::MAX_ECHO_BYTES);
-        return Err(Error::text(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try DEBUG HELP."
-        )));
+        return Err(Error::wrong_subcommand(subcommand, "DEBUG"));
     }
     // What is no number is zero, as in Redis.
     let seconds: f64 = echo(call.words.get(2), usize::MAX).parse().unwrap_or(0.0);
@@ -54,7 +51,11 @@ pub fn command_count(call: &mut Call) -> Outcome {
     Ok(())
 }
 
+/// Without the filters that Redis knows.
 pub fn command_list(call: &mut Call) -> Outcome {
+    if call.words.len() > 2 {
+        return Err(Error::Syntax);
+    }
     let names: Vec<_> = call.state.table.top_level().map(|command| command.name).collect();
     let mut reply = call.reply();
     reply.array(names.len());
@@ -93,13 +94,13 @@ pub fn command_docs(call: &mut Call) -> Outcome {
 }
 
 fn by_name(table: &Table, name: &[u8]) -> Option<&'static Command> {
-    table.find(&name.to_ascii_lowercase()).map(|id| table.get(id))
+    table.find_any(&name.to_ascii_lowercase()).map(|id| table.get(id))
 }
 
 /// The group under which `redis-cli` lists a command.
 fn group(command: &Command) -> &'static str {
     match command.name {
-        "get" | "set" | "mget" | "mset" | "incr" => "string",
+        "get" | "set" | "mget" | "mset" | "incr" | "decr" | "incrby" | "decrby" => "string",
         name if name.starts_with('h') && command.keys != Keys(0, 0, 0) => "hash",
         "rpush" | "lpush" | "lrange" | "llen" => "list",
         "multi" | "exec" | "discard" | "watch" | "unwatch" => "transactions",
@@ -115,7 +116,7 @@ fn describe_all(reply: &mut Reply, table: &Table, commands: impl ExactSizeIterat
     for command in commands {
         match command {
             Some(command) => describe(reply, table, command),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
 }

@@ -138,15 +138,33 @@ pub fn mset(call: &mut Call) -> Outcome {
 }
 
 pub fn incr(call: &mut Call) -> Outcome {
+    add(call, 1)
+}
+
+pub fn decr(call: &mut Call) -> Outcome {
+    add(call, -1)
+}
+
+pub fn incrby(call: &mut Call) -> Outcome {
+    let amount = parse_i64(call.words.get(2)).ok_or(Error::NotAnInteger)?;
+    add(call, amount)
+}
+
+pub fn decrby(call: &mut Call) -> Outcome {
+    let amount = parse_i64(call.words.get(2)).ok_or(Error::NotAnInteger)?;
+    add(call, amount.checked_neg().ok_or(Error::text("ERR decrement would overflow"))?)
+}
+
+fn add(call: &mut Call, amount: i64) -> Outcome {
     let (database, key) = (call.database(), call.words.get(1));
     let keyspace = &mut call.state.keyspace;
-    // Look before writing: a refused INCR must not make a key, nor look like a write to those who watch it.
+    // Look before writing: a refused command must not make a key, nor look like a write to those who watch it.
     let old = match keyspace.get(database, key) {
         None => 0,
         Some(Value::String(text)) => parse_i64(text).ok_or(Error::NotAnInteger)?,
         Some(_) => return Err(Error::WrongType),
     };
-    let new = old.checked_add(1).ok_or(Error::text("ERR increment or decrement would overflow"))?;
+    let new = old.checked_add(amount).ok_or(Error::text("ERR increment or decrement would overflow"))?;
     keyspace.set_string(database, key, itoa::Buffer::new().format(new).as_bytes(), Expiry::Keep);
     call.reply().integer(new);
     Ok(())

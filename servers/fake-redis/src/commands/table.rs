@@ -53,13 +53,15 @@ impl Command {
 
 /// The commands and the way from a name to one.
 pub struct Table {
-    by_name: HashMap<&'static [u8], CommandId>,
+    top_level: HashMap<&'static [u8], CommandId>,
+    subcommands: HashMap<&'static [u8], CommandId>,
 }
 
 impl Table {
     pub fn new() -> Self {
-        let ids = COMMANDS.iter().enumerate();
-        Self { by_name: ids.map(|(id, command)| (command.name.as_bytes(), id as CommandId)).collect() }
+        let ids = COMMANDS.iter().enumerate().map(|(id, command)| (command.name.as_bytes(), id as CommandId));
+        let (subcommands, top_level) = ids.partition(|(name, _)| name.contains(&b'|'));
+        Self { top_level, subcommands }
     }
 
     pub fn len(&self) -> usize {
@@ -70,21 +72,26 @@ impl Table {
         &COMMANDS[id as usize]
     }
 
-    /// By name in small letters; a subcommand's is `client|kill`.
+    /// A command that is no subcommand, by its name in small letters.
     pub fn find(&self, name: &[u8]) -> Option<CommandId> {
-        self.by_name.get(name).copied()
+        self.top_level.get(name).copied()
+    }
+
+    /// Any command, by its name in small letters; a subcommand's is `client|kill`.
+    pub fn find_any(&self, name: &[u8]) -> Option<CommandId> {
+        self.find(name).or_else(|| self.subcommands.get(name).copied())
     }
 
     /// A container's subcommand, in any letters.
     pub fn find_sub(&self, container: &str, subcommand: &[u8]) -> Option<CommandId> {
         let name = [container.as_bytes(), b"|", &subcommand.to_ascii_lowercase()].concat();
-        self.find(&name)
+        self.subcommands.get(name.as_slice()).copied()
     }
 
     /// A command that is run as such, neither a container nor a subcommand.
     pub fn plain(&self, name: &[u8]) -> Option<CommandId> {
         let id = self.find(name)?;
-        (!name.contains(&b'|') && self.get(id).kind != Kind::Container).then_some(id)
+        (self.get(id).kind != Kind::Container).then_some(id)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (CommandId, &'static Command)> {
@@ -129,6 +136,9 @@ static COMMANDS: &[Command] = &[
     row("mget", -2, Read, ALL_KEYS, "1.0.0", strings::mget, "The strings of several keys"),
     row("mset", -3, Write, EVERY_SECOND, "1.0.1", strings::mset, "Gives several keys their strings"),
     row("incr", 2, Write, ONE_KEY, "1.0.0", strings::incr, "Adds one to the integer of a key"),
+    row("decr", 2, Write, ONE_KEY, "1.0.0", strings::decr, "Takes one from the integer of a key"),
+    row("incrby", 3, Write, ONE_KEY, "1.0.0", strings::incrby, "Adds to the integer of a key"),
+    row("decrby", 3, Write, ONE_KEY, "1.0.0", strings::decrby, "Takes from the integer of a key"),
     row("del", -2, Write, ALL_KEYS, "1.0.0", keys::del, "Removes keys"),
     row("unlink", -2, Write, ALL_KEYS, "4.0.0", keys::del, "Removes keys"),
     row("exists", -2, Read, ALL_KEYS, "1.0.0", keys::exists, "How many of the keys exist"),
@@ -144,6 +154,7 @@ static COMMANDS: &[Command] = &[
     row("flushall", -1, Write, NO_KEYS, "1.0.0", keys::flushall, "Removes all keys of all databases"),
     row("flushdb", -1, Write, NO_KEYS, "1.0.0", keys::flushdb, "Removes all keys of the database"),
     row("hset", -4, Write, ONE_KEY, "2.0.0", hashes::hset, "Sets fields of a hash"),
+    row("hmset", -4, Write, ONE_KEY, "2.0.0", hashes::hmset, "Sets fields of a hash"),
     row("hget", 3, Read, ONE_KEY, "2.0.0", hashes::hget, "One field of a hash"),
     row("hgetall", 2, Read, ONE_KEY, "2.0.0", hashes::hgetall, "All fields of a hash"),
     row("hlen", 2, Read, ONE_KEY, "2.0.0", hashes::hlen, "How many fields a hash has"),
@@ -179,7 +190,7 @@ static COMMANDS: &[Command] = &[
     row("command|count", 2, Admin, NO_KEYS, "2.8.13", server::command_count, "How many commands there are"),
     row("command|docs", -2, Admin, NO_KEYS, "7.0.0", server::command_docs, "What commands do"),
     row("command|info", -2, Admin, NO_KEYS, "2.8.13", server::command_info, "About some commands"),
-    row("command|list", 2, Admin, NO_KEYS, "7.0.0", server::command_list, "The names of all commands"),
+    row("command|list", -2, Admin, NO_KEYS, "7.0.0", server::command_list, "The names of all commands"),
     row("config", -2, Container, NO_KEYS, "2.0.0", server::container, "About settings"),
     row("config|get", -3, Admin, NO_KEYS, "2.0.0", config::get, "The settings that match patterns"),
     row("config|set", -4, Admin, NO_KEYS, "2.0.0", config::set, "Changes settings, delays among them"),
@@ -201,7 +212,7 @@ mod tests {
     fn every_name_is_found_and_fits() {
         let table = Table::new();
         for (id, command) in table.iter() {
-            assert_eq!(table.find(command.name.as_bytes()), Some(id));
+            assert_eq!(table.find_any(command.name.as_bytes()), Some(id));
             assert!(command.name.len() <= MAX_NAME_BYTES && command.name == command.name.to_ascii_lowercase());
         }
     }

@@ -18,7 +18,7 @@ pub struct Transaction {
     /// A queued command writes.
     writes: bool,
     /// A command was refused, so EXEC will refuse all.
-    pub doomed: bool,
+    doomed: bool,
 }
 
 impl Transaction {
@@ -33,6 +33,22 @@ pub fn queue(connection: &mut Connection, id: CommandId, command: &Command, word
         transaction.writes |= command.kind == Kind::Write;
         transaction.queue.push((id, Arguments::owned(words.from(0))));
     }
+}
+
+/// A command was refused: EXEC will refuse the whole transaction.
+pub fn doom(connection: &mut Connection) {
+    if let Some(transaction) = &mut connection.session.transaction {
+        transaction.doomed = true;
+    }
+}
+
+/// EXEC itself is refused, which ends the transaction.
+pub fn abort(connection: &mut Connection, reason: &Error) -> Error {
+    connection.session.transaction = None;
+    connection.session.watched.clear();
+    let reason = reason.to_string();
+    let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+    Error::text(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 /// Whether this is an EXEC that would write, which `CLIENT PAUSE … WRITE` holds back.

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""CPU time per command of fake-redis beside Debian's redis-server, and how late delayed replies leave.
+
+Both servers run on this machine, on free ports, side by side; redis-benchmark loads them in turn. The figure is the CPU
+time of the server process (its kernel clock, in nanoseconds) divided by the number of commands. Wall-clock rates are not
+shown: on a machine of few cores they say more about the client. Needs redis-server and redis-benchmark (Debian:
+`apt install redis-server redis-tools`) and nothing beyond Python's standard library.
+"""
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+# Name shown, redis-benchmark's test, further arguments. 1 KiB is the value of the suite's scenarios.
+LOADS = [
+    ("ping", "ping_mbulk", []),
+    ("set", "set", []),
+    ("get", "get", []),
+    ("incr", "incr", []),
+    ("set 1 KiB", "set", ["-d", "1024"]),
+    ("get 1 KiB", "get", ["-d", "1024"]),
+]
+SHAPES = [("50 connections", ["-c", "50"]), ("-P 16", ["-c", "50", "-P", "16"]), ("2000 connections", ["-c", "2000"])]
+
+
+def cpu_seconds(pid):
+    """The kernel's CPU clock of a process: user and system, in nanoseconds."""
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def wait_for(port, process):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(f"the server on port {port} ended with code {process.returncode}")
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+    sys.exit(f"nothing answers on port {port}")
+
+
+class Server:
+    def __init__(self, name, command, port):
+        self.name, self.port = name, port
+        try:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        except FileNotFoundError as error:
+            sys.exit(f"{error}: build it (cargo build --release --workspace --bins) or install it")
+        wait_for(port, self.process)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+    def cost_us(self, requests, test, arguments):
+        """CPU time per command under one run of redis-benchmark."""
+        command = ["redis-benchmark", "-p", str(self.port), "-q", "-n", str(requests), "-t", test, *arguments]
+        before = cpu_seconds(self.process.pid)
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        return (cpu_seconds(self.process.pid) - before) * 1e6 / requests
+
+    def call(self, *words):
+        """One command through redis-cli; its reply as text."""
+        command = ["redis-cli", "-p", str(self.port), *words]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def start_redis():
+    port = free_port()
+    # Warnings about the machine's settings go to the log, not between the lines of the table.
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    return Server("redis-server", [*command, "--io-threads", "1", "--loglevel", "warning"], port)
+
+
+def start_fake(binary):
+    port = free_port()
+    return Server("fake-redis", [binary, "--listen", f"127.0.0.1:{port}"], port)
+
+
+def compare(fake, redis, requests, rounds):
+    width = max(len(f"{name}, {shape}") for name, _, _ in LOADS for shape, _ in SHAPES)
+    print(f"CPU µs per command, median of {rounds} rounds of {requests} commands\n")
+    print(f"{'load':{width}}  {'fake-redis':>10}  {'redis-server':>12}  {'ratio':>5}")
+    for shape, shape_arguments in SHAPES:
+        for name, test, arguments in LOADS:
+            costs = {fake: [], redis: []}
+            for turn in range(rounds):
+                # The order alternates, so that neither always runs on a machine the other has warmed up.
+                for server in (fake, redis) if turn % 2 == 0 else (redis, fake):
+                    costs[server].append(server.cost_us(requests, test, [*shape_arguments, *arguments]))
+            ours, theirs = statistics.median(costs[fake]), statistics.median(costs[redis])
+            print(f"{f'{name}, {shape}':{width}}  {ours:10.2f}  {theirs:12.2f}  {ours / theirs:5.2f}", flush=True)
+
+
+def delays(fake, rate, seconds):
+    """Commands of constant rate over 100 connections; the lateness is the server's own account."""
+    fake.call("config", "set", "delay", "get=20ms")
+    fake.call("config", "resetstat")
+    sockets = [socket.create_connection(("127.0.0.1", fake.port)) for _ in range(100)]
+    readers = [threading.Thread(target=drain, args=(one,), daemon=True) for one in sockets]
+    for reader in readers:
+        reader.start()
+    start, count, before = time.monotonic(), rate * seconds, cpu_seconds(fake.process.pid)
+    for number in range(count):
+        while (wait := start + number / rate - time.monotonic()) > 0:
+            time.sleep(wait)
+        sockets[number % len(sockets)].send(b"*2\r\n$3\r\nGET\r\n$7\r\ncache:1\r\n")
+    time.sleep(0.1)
+    cost = (cpu_seconds(fake.process.pid) - before) * 1e6 / count
+    took = time.monotonic() - start - 0.1
+    for one in sockets:
+        one.shutdown(socket.SHUT_RDWR)
+    line = next(line for line in fake.call("info", "delays").splitlines() if line.startswith("delay_get:"))
+    fake.call("config", "set", "delay", "")
+    print(f"\nGET delayed by 20 ms, {count / took:.0f} commands/s over 100 connections, {cost:.1f} CPU µs per command\n{line}")
+
+
+def drain(one):
+    while one.recv(65536):
+        pass
+
+
+def main():
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(root, "target"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fake", default=os.path.join(target, "release", "fake-redis"), help="the binary")
+    parser.add_argument("--requests", type=int, default=100_000, help="commands of one run")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each load against each server")
+    parser.add_argument("--delays", action="store_true", help="only the lateness of delayed replies")
+    arguments = parser.parse_args()
+    fake = start_fake(arguments.fake)
+    try:
+        if not arguments.delays:
+            redis = start_redis()
+            try:
+                compare(fake, redis, arguments.requests, arguments.rounds)
+            finally:
+                redis.stop()
+        delays(fake, 10_000, 5)
+    finally:
+        fake.stop()
+
+
+if __name__ == "__main__":
+    main()

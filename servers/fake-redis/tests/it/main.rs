@@ -1,0 +1,8 @@
+//! `fake-redis` from outside: bytes over sockets, real clients, and Debian's redis-server as the judge.
+
+mod clients;
+mod control;
+mod delays;
+mod differential;
+mod raw;
+mod server;
