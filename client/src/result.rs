@@ -53,7 +53,7 @@ pub struct LoadResult {
     /// flight, over connections × window × depth. 1 for a healthy closed loop. An upper bound of 1 holds by construction,
     /// because the part of a request's life before the window is not counted.
     pub occupancy: f64,
-    /// One entry per full second of the window; the last may be shorter.
+    /// One entry per full second of the window; the last may be shorter, or up to 10 ms longer.
     pub per_second: Vec<Second>,
     /// How long one turn of the client's event loops took, from a return of the kernel's wait to the next call of it: what an
     /// answer that is ready may have to wait before the client looks at it.

@@ -19,6 +19,9 @@ const HDR_MAX_US: u64 = 24 * 3600 * 1_000_000;
 /// wrk's interval of the Req/Sec samples, in milliseconds.
 pub const RATE_SAMPLE_MS: u64 = 100;
 
+/// A last second shorter than this belongs to the one before it.
+const SLIVER_NS: u64 = 10_000_000;
+
 /// Status codes are three digits.
 const STATUSES: usize = 1000;
 
@@ -205,6 +208,21 @@ impl Tally {
             // The instant of closing is the last of the window, not the first of another second.
             self.turn_seconds(close_ns.saturating_sub(1));
             self.finish_second();
+            self.fold_sliver(close_ns);
+        }
+    }
+
+    /// A window ends some microseconds after the second that it should end with: that is no second of its own.
+    fn fold_sliver(&mut self, close_ns: u64) {
+        let tail_ns = close_ns.saturating_sub(self.opened_ns.unwrap_or(close_ns)) % NS_PER_S;
+        if self.seconds.len() < 2 || tail_ns == 0 || tail_ns >= SLIVER_NS {
+            return;
+        }
+        if let (Some(sliver), Some(last)) = (self.seconds.pop(), self.seconds.last_mut()) {
+            last.requests += sliver.requests;
+            last.bytes += sliver.bytes;
+            last.errors += sliver.errors;
+            last.latency.extend(sliver.latency);
         }
     }
 
@@ -280,7 +298,7 @@ mod tests {
         tally.answer(0, MS, 200);
         tally.answer(0, 2 * NS_PER_S + MS, 200);
         tally.error(ErrorKind::Eof, 2 * NS_PER_S + MS);
-        tally.close_window(3 * NS_PER_S);
+        tally.close_window(3 * NS_PER_S + MS);
         let requests: Vec<_> = tally.seconds.iter().map(|second| (second.requests, second.errors)).collect();
         assert_eq!(requests, [(1, 0), (0, 0), (1, 1)]);
     }

@@ -32,6 +32,12 @@ const BODY_SAMPLE_EVERY: u64 = 64;
 /// Statuses above this are what wrk calls "Non-2xx or 3xx".
 const STATUS_FINE_MAX: u16 = 399;
 
+/// The peer has closed, in good order or not.
+const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+
+/// There is something to read, if only the end.
+const READABLE: EventFlags = EventFlags::IN.union(ENDED);
+
 /// Marks the event of the descriptor that ends a wait; no slot has this number.
 const WAKE: u64 = u64::MAX;
 
@@ -143,11 +149,12 @@ impl<'run> EventLoop<'run> {
             Phase::Down => {}
             Phase::Connecting => self.on_connecting(slot, flags),
             phase => {
-                if flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-                    let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-                    self.on_readable(slot, ended);
-                } else if phase == Phase::Sending && flags.contains(EventFlags::OUT) {
+                if phase == Phase::Sending && flags.contains(EventFlags::OUT) {
                     self.write_rest(slot);
+                }
+                // Failing above replaces the connection; what is announced here was the old one's.
+                if token == token_of(slot, self.connections[slot].generation) && flags.intersects(READABLE) {
+                    self.on_readable(slot, flags.intersects(ENDED));
                 }
             }
         }
@@ -250,21 +257,19 @@ impl<'run> EventLoop<'run> {
         self.write_rest(slot);
     }
 
+    /// Writes what the socket takes; the kernel announces room for the rest, after a write that it refused.
     fn write_rest(&mut self, slot: usize) {
         let connection = &mut self.connections[slot];
         let Some(socket) = &connection.socket else { return };
-        match send(socket, &self.plan.request[connection.written..], SendFlags::NOSIGNAL) {
-            Ok(written) => {
-                connection.written += written;
-                // The kernel announces room for the rest.
-                if connection.written == self.plan.request.len() {
-                    connection.phase = Phase::Awaiting;
-                }
+        while connection.written < self.plan.request.len() {
+            match send(socket, &self.plan.request[connection.written..], SendFlags::NOSIGNAL) {
+                Ok(written) => connection.written += written,
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Err(_) => return self.fail(slot, ErrorKind::Write),
             }
-            Err(Errno::AGAIN) => {}
-            Err(Errno::INTR) => self.write_rest(slot),
-            Err(_) => self.fail(slot, ErrorKind::Write),
         }
+        connection.phase = Phase::Awaiting;
     }
 
     // --- answers ----------------------------------------------------------------------------------
@@ -297,11 +302,13 @@ impl<'run> EventLoop<'run> {
                 Err(BadAnswer) => return self.fail(slot, ErrorKind::Protocol),
                 Ok(Progress::Partial) => {}
                 Ok(Progress::Complete(answer, used)) => {
+                    let is_written = self.connections[slot].phase == Phase::Awaiting;
                     self.on_answer(slot, answer, stop_ns);
                     if used < count {
                         return self.fail(slot, ErrorKind::Protocol);
                     }
-                    if !answer.keep_alive {
+                    // After an answer to half a request, the rest of it would be taken for the next one.
+                    if !answer.keep_alive || !is_written {
                         return self.replace(slot);
                     }
                     if !ended {

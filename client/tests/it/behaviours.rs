@@ -229,6 +229,18 @@ fn the_request_is_what_was_asked_for() {
 }
 
 #[test]
+fn a_request_larger_than_the_socket_takes_at_once_is_written_to_the_end() {
+    let server = Server::start(|peer| {
+        peer.send(if peer.request.len() > 1_000_000 { OK } else { b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n" });
+        Then::Stay
+    });
+    let headers: Vec<String> = (0..12).map(|number| format!("H{number}: {}", "x".repeat(100_000))).collect();
+    let flags: Vec<&str> = headers.iter().flat_map(|header| ["-H", header.as_str()]).collect();
+    let (result, _) = short(&server, &[&["-d1"], flags.as_slice()].concat());
+    assert!(result.errors.is_empty() && result.requests > 0, "{:?}", result.errors);
+}
+
+#[test]
 fn a_server_that_dies_is_retried_with_patience() {
     let mut server = Server::delaying(Duration::from_millis(1));
     let url = server.url();

@@ -28,7 +28,7 @@ fn the_result_file_agrees_with_itself_and_with_the_server() {
     assert!(result.window_s >= 1.5 && result.window_s < 10.0, "{}", result.window_s);
     assert_eq!(histogram(&result.histograms.raw).len(), result.requests);
     assert_eq!(histogram(&result.censored.ages).len(), result.in_flight_at_end);
-    assert_eq!(result.per_second.len(), result.window_s.ceil() as usize);
+    assert_eq!(result.per_second.len(), (result.window_s - 0.01).ceil() as usize);
     assert_eq!(result.per_second.iter().map(|second| second.requests).sum::<u64>(), result.requests);
     assert_eq!(result.per_second.iter().map(|second| second.bytes).sum::<u64>(), result.bytes);
     let merged: u64 = result.per_second.iter().map(|second| histogram(&second.latency).len()).sum();
@@ -124,6 +124,19 @@ fn sigint_ends_the_run_with_a_full_report() {
     assert!(run.stdout.contains("Transfer/sec:") && run.stdout.contains("     99%"));
     assert!(result.window_s < 50.0 && result.requests >= 90, "{}", result.requests);
     assert_eq!(result.load.duration_s, 60.0);
+}
+
+#[test]
+fn sigint_in_the_warm_up_leaves_an_empty_window() {
+    let server = Server::answering(OK);
+    let child = command(&["-t1", "-c1", "-d5", "--warmup", "60s", &server.url()]).spawn().unwrap();
+    while server.requests() < 10 {
+        thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let run: Run = child.wait_with_output().unwrap().into();
+    assert_eq!(run.code, Some(0));
+    assert!(run.stdout.contains("Requests/sec:"), "{}", run.stdout);
 }
 
 #[test]
