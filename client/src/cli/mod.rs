@@ -1,10 +1,13 @@
 //! The command line: GNU `getopt_long` semantics, as wrk's users and scripts expect them.
 
+mod names;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
+use self::names::{Name, Takes, long, short};
 use crate::units::{NS_PER_S, parse_count, parse_time_ns};
 use crate::url::Url;
 
@@ -93,53 +96,6 @@ pub enum Refusal {
     Message(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Connections,
-    Duration,
-    Threads,
-    Script,
-    Header,
-    Latency,
-    Timeout,
-    Version,
-    Help,
-    Json,
-    Warmup,
-    Spread,
-    WatchTree,
-    ExpectStatus,
-    ExpectBody,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    Value,
-}
-
-/// wrk's long options. A prefix is resolved among these first, so that no script written for wrk becomes ambiguous.
-const WRK_OPTIONS: &[(&str, Name, Takes)] = &[
-    ("connections", Name::Connections, Takes::Value),
-    ("duration", Name::Duration, Takes::Value),
-    ("threads", Name::Threads, Takes::Value),
-    ("script", Name::Script, Takes::Value),
-    ("header", Name::Header, Takes::Value),
-    ("latency", Name::Latency, Takes::Nothing),
-    ("timeout", Name::Timeout, Takes::Value),
-    ("help", Name::Help, Takes::Nothing),
-    ("version", Name::Version, Takes::Nothing),
-];
-
-const OWN_OPTIONS: &[(&str, Name, Takes)] = &[
-    ("json", Name::Json, Takes::Value),
-    ("warmup", Name::Warmup, Takes::Value),
-    ("spread", Name::Spread, Takes::Value),
-    ("watch-tree", Name::WatchTree, Takes::Value),
-    ("expect-status", Name::ExpectStatus, Takes::Value),
-    ("expect-body", Name::ExpectBody, Takes::Value),
-];
-
 /// Raw settings while the command line is read; `None` where wrk's own number syntax was broken.
 struct Draft {
     threads: Option<u64>,
@@ -189,44 +145,6 @@ fn next_option(parser: &mut Parser, draft: &mut Draft) -> Result<Option<(Name, S
         };
         return Ok(Some(name));
     }
-}
-
-/// A short option. `-r` and `-?` are known to wrk and lead straight to the usage text.
-fn short(letter: char) -> Result<(Name, String), Option<String>> {
-    let name = match letter {
-        'c' => Name::Connections,
-        'd' => Name::Duration,
-        't' => Name::Threads,
-        's' => Name::Script,
-        'H' => Name::Header,
-        'T' => Name::Timeout,
-        'L' => Name::Latency,
-        'v' => Name::Version,
-        'r' | '?' => return Err(None),
-        _ => return Err(Some(format!("stackload: invalid option -- '{letter}'"))),
-    };
-    Ok((name, format!("requires an argument -- '{letter}'")))
-}
-
-/// A long option, by its name or an unambiguous prefix of it.
-fn long(given: &str) -> Result<(Name, &'static str, Takes), String> {
-    for options in [WRK_OPTIONS, OWN_OPTIONS] {
-        if let Some(&(full, name, takes)) = options.iter().find(|(full, ..)| *full == given) {
-            return Ok((name, full, takes));
-        }
-    }
-    for options in [WRK_OPTIONS, OWN_OPTIONS] {
-        let matches: Vec<_> = options.iter().filter(|(full, ..)| full.starts_with(given)).collect();
-        match matches[..] {
-            [] => {}
-            [&(full, name, takes)] => return Ok((name, full, takes)),
-            _ => {
-                let names: Vec<String> = matches.iter().map(|(full, ..)| format!("'--{full}'")).collect();
-                return Err(format!("stackload: option '--{given}' is ambiguous; possibilities: {}", names.join(" ")));
-            }
-        }
-    }
-    Err(format!("stackload: unrecognized option '--{given}'"))
 }
 
 /// Arguments are passed on as text; what is not UTF-8 could not be part of a URL or header anyway.
