@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use stackbench_reports::row::Placement;
 
@@ -61,6 +61,9 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
     let guard = Guard::start()?;
     let scratch = Scratch::make()?;
     let checker = Checker { args, places: &places, interrupt: &interrupt, guard: &guard, scratch: &scratch.0 };
+    for stack in &chosen {
+        refuse_unknown_deviations(stack)?;
+    }
     let mut all_good = true;
     for stack in &chosen {
         if !stack.missing(&places.root).is_empty() {
@@ -77,6 +80,15 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
         }
     }
     Ok(all_good)
+}
+
+/// A deviation that names no case excuses nothing: it is a slip of the pen.
+fn refuse_unknown_deviations(stack: &Stack) -> Result<()> {
+    let is_case = |name: &str| name == STOPS_ON_SIGTERM || conformance::cases().iter().any(|case| case.name == name);
+    match stack.deviations.iter().find(|name| !is_case(name)) {
+        Some(name) => bail!("stack `{}`: deviations names `{name}`, which is no case of the suite", stack.name),
+        None => Ok(()),
+    }
 }
 
 /// A folder for logs that goes with the check.

@@ -248,7 +248,8 @@ pub fn discover(dir: &Path) -> Result<Vec<(PathBuf, Scenario)>> {
             path.extension().is_some_and(|e| e == "toml") && path.file_name().is_some_and(|n| n != "Cargo.toml")
         })
         .collect();
-    paths.sort();
+    // By name: `cache` before `cache-nodelay`, which the suffix would turn round.
+    paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
     let mut found: Vec<(PathBuf, Scenario)> = Vec::new();
     for path in paths {
         let scenario = Scenario::load(&path)?;

@@ -1,8 +1,8 @@
 //! Verification before measuring: a stack that does not do the work is not measured.
 //!
-//! With an empty store a hit must be a miss; with a store that refuses, an error; with a store that stalls, no answer before
-//! the store's; and with a loaded store the answer of the scenario, byte for byte. Each time the store's own counters say
-//! whether it was asked at all.
+//! With a store that stalls there must be no answer before the store's; with an empty store a hit must be a miss; with one
+//! that refuses, an error; and with a loaded store the answer must be the scenario's, byte for byte. The store's own counters
+//! say whether it was asked at all.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ pub struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// The checks that need an empty, a refusing and a stalling store. Leaves the store allowed, running and empty.
+    /// The checks that need a stalling, an empty and a refusing store. Leaves the store running, empty and allowed.
     ///
     /// # Errors
     /// In one sentence: what the server did instead.
@@ -50,9 +50,10 @@ impl Verifier<'_> {
         if self.request.store.is_empty() {
             return Ok(());
         }
+        // The stall comes first, because what it shows tells most about a server that cheats.
+        self.waits_for_the_store(store)?;
         self.demands_the_store(store)?;
-        self.reports_a_refusal(store)?;
-        self.waits_for_the_store(store)
+        self.reports_a_refusal(store)
     }
 
     /// The exact answer, over a loaded store; for stacks without a store the only check there is.

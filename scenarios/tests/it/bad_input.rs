@@ -90,7 +90,7 @@ fn too_few_file_descriptors_are_refused_with_the_remedy() {
     let bench = Bench::new();
     let program = env!("CARGO_BIN_EXE_stackbench");
     let line =
-        format!("ulimit -Hn 512 && exec {program} run cache --placement free --out {}", bench.path("out").display());
+        format!("ulimit -n 512 && exec {program} run cache --placement free --out {}", bench.path("out").display());
     let output =
         std::process::Command::new("sh").args(["-c", &line]).current_dir(crate::harness::root()).output().unwrap();
     refused(&bench.ran(output), &["file descriptors", "512", "ulimit"]);

@@ -42,12 +42,9 @@ fn a_killed_harness_leaves_no_server_behind_not_even_one_that_forks() {
     let traps = traps();
     let mut child =
         start(bench.command(&scenario, &["--stacks", "forks", "--stacks-dir", &traps, "--duration", "60s"]));
-    let pids = eventually("the client and the server's fork", || {
+    let pids = eventually("the client, the server and its fork", || {
         let pids = descendants(child.id());
-        let servers = pids.iter().filter(|pid| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("stack-traps"))
-        });
-        (runs(&pids, "stackload") && servers.count() >= 2).then_some(pids)
+        (runs(&pids, "stackload") && runs(&pids, "stack-traps") && runs(&pids, "sleep")).then_some(pids)
     });
     kill(child.id(), Signal::KILL);
     child.wait().unwrap();
