@@ -16,10 +16,9 @@ use crate::{
     server::{Server, ServerStart},
     stack::{self, Placeholders, Stack, UsesStore},
     store::{Store, StoreKind, StoreStart},
+    units::parse_duration,
 };
 
-/// What one stack's cases may take together.
-const BUDGET: Duration = Duration::from_secs(15);
 /// Connections a checked server must take: the suite opens a few hundred.
 const MAX_CONNECTIONS: u32 = 2_000;
 /// Blocking threads and connections of a checked server, as the contract's default.
@@ -37,6 +36,9 @@ pub struct CheckArgs {
     /// The store: embedded or spawn (a redis-server of this machine)
     #[arg(long, value_name = "STORE", default_value = "embedded")]
     pub redis: StoreKind,
+    /// What one stack's cases may take together; more on a busy machine
+    #[arg(long, value_name = "T", value_parser = parse_duration, default_value = "15s")]
+    pub budget: Duration,
     /// Print every case, not only what a reader must look at
     #[arg(long, short)]
     pub verbose: bool,
@@ -150,7 +152,7 @@ impl Checker<'_> {
             UsesStore::Redis => Some(&mut store),
             UsesStore::None => None,
         };
-        let mut target = Target { addr: server.addr, modes: &stack.modes, store: control, budget: BUDGET };
+        let mut target = Target { addr: server.addr, modes: &stack.modes, store: control, budget: self.args.budget };
         let results = conformance::run(&mut target, &stack.deviations);
         self.interrupt.check()?;
         let stopped = server.stop();

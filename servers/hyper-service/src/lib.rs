@@ -34,7 +34,12 @@ pub struct Stores<S, A> {
 /// hyper's HTTP/1 server with the contract's limits.
 pub fn http1<T: Timer + Send + Sync + 'static>(timer: T) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(timer).header_read_timeout(NEXT_HEAD_TIMEOUT).max_header_size(MAX_HEAD_BYTES);
+    builder
+        .timer(timer)
+        .header_read_timeout(NEXT_HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD_BYTES)
+        // A client that has said all it wants to say still gets its answer.
+        .half_close(true);
     builder
 }
 
