@@ -5,7 +5,6 @@ use std::{
     collections::BinaryHeap,
     io::{self, Read},
     net::{SocketAddr, TcpListener, TcpStream},
-    num::NonZeroU64,
     os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
@@ -14,14 +13,13 @@ use rustix::{
     buffer::spare_capacity,
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     io::Errno,
-    thread::set_current_timer_slack,
-    time::Timespec,
+    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime},
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stack_contract::listener;
 
 use crate::{
-    clock::Nanos,
+    clock::{self, Nanos},
     commands::execute_all,
     connection::{Connection, MAX_OUTPUT_BYTES, Token},
     state::State,
@@ -30,6 +28,7 @@ use crate::{
 /// Names of what is no connection. A connection's token never reaches them: its slot is below the limit of connections.
 const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
+const TIMER: u64 = u64::MAX - 2;
 
 /// Events taken per turn: more would only delay the due replies, which are looked after between turns too.
 const EVENTS: usize = 256;
@@ -44,14 +43,16 @@ const ACCEPTS: usize = 256;
 /// How often expired keys are swept up, as in Redis (`hz 10`). Readers never see one anyway.
 const SWEEP_INTERVAL: Nanos = 100_000_000;
 
-/// How much later than asked the kernel may wake us to save wake-ups. Its default, 50 µs, would make every reply late.
-const TIMER_SLACK_NANOS: NonZeroU64 = NonZeroU64::MIN;
-
 /// The server.
 pub struct Server {
     poller: OwnedFd,
     listener: TcpListener,
     signals: UnixStream,
+    /// Set to the next instant at which something is due. Unlike a timeout of the poller's it stays set while other
+    /// events come, and the kernel programs its hardware once per instant instead of twice per turn. It has no slack.
+    timer: OwnedFd,
+    /// The instant it is set to, if that lies ahead.
+    armed: Option<Nanos>,
     state: State,
     /// Connections by when their next reply is due; each stands here at most once.
     due: BinaryHeap<Reverse<(Nanos, Token)>>,
@@ -62,9 +63,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes signals, the poller and the timer's precision in hand.
+    /// Takes signals, the poller and the timer in hand.
     pub fn new(listener: TcpListener, state: State) -> anyhow::Result<Self> {
-        set_current_timer_slack(Some(TIMER_SLACK_NANOS)).context("cannot set the timer slack")?;
         let (signals, signalled) = UnixStream::pair()?;
         for signal in [SIGTERM, SIGINT] {
             signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
@@ -73,8 +73,11 @@ impl Server {
         let poller = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&poller, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&poller, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        // Edge-triggered: it need not be read, and setting it anew makes the next edge.
+        epoll::add(&poller, &timer, EventData::new_u64(TIMER), EventFlags::IN | EventFlags::ET)?;
         let (due, buffer) = (BinaryHeap::new(), vec![0; READ_BYTES]);
-        Ok(Self { poller, listener, signals, state, due, buffer, next_sweep: 0, accepting: true })
+        Ok(Self { poller, listener, signals, timer, armed: None, state, due, buffer, next_sweep: 0, accepting: true })
     }
 
     /// Says where it listens.
@@ -87,7 +90,7 @@ impl Server {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();
-            let timeout = self.timeout();
+            let timeout = self.arm()?;
             match epoll::wait(&self.poller, spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("cannot wait for events"),
@@ -100,6 +103,8 @@ impl Server {
                         _ = self.signals.read(&mut byte);
                         return Ok(());
                     }
+                    // It has done its work by waking us.
+                    TIMER => self.armed = None,
                     LISTENER => self.accept(),
                     token => self.serve(Token(token), event.flags),
                 }
@@ -109,14 +114,22 @@ impl Server {
         }
     }
 
-    /// How long nothing is due.
-    fn timeout(&self) -> Option<Timespec> {
+    /// Sets the timer to the next instant at which something is due. Returns the poller's timeout: zero if that is now.
+    fn arm(&mut self) -> anyhow::Result<Option<Timespec>> {
         let due = self.due.peek().map(|Reverse((due, _))| *due);
         let sweep = self.state.keyspace.has_deadlines().then_some(self.next_sweep);
-        let resume = self.resume_at();
-        let next = [due, sweep, resume].into_iter().flatten().min()?;
-        let nanos = next.saturating_sub(self.state.clock.now());
-        Some(Timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 })
+        let Some(next) = [due, sweep, self.resume_at()].into_iter().flatten().min() else { return Ok(None) };
+        if self.armed == Some(next) {
+            return Ok(None);
+        }
+        if next <= clock::now() {
+            return Ok(Some(Timespec::default()));
+        }
+        let at = Timespec { tv_sec: (next / 1_000_000_000) as i64, tv_nsec: (next % 1_000_000_000) as i64 };
+        let once = Itimerspec { it_interval: Timespec::default(), it_value: at };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once).context("cannot set the timer")?;
+        self.armed = Some(next);
+        Ok(None)
     }
 
     /// When the commands that wait for the end of a pause go on.
@@ -128,7 +141,7 @@ impl Server {
     }
 
     fn look_after_time(&mut self) {
-        let now = self.state.clock.now();
+        let now = clock::now();
         self.state.now = now;
         self.send_due(now);
         if self.state.pause.is_some_and(|pause| pause.until <= now) {
@@ -179,7 +192,7 @@ impl Server {
             match self.read(&mut connection) {
                 Ok(Some(_)) => {}
                 // The socket may still take what waits for it to.
-                Ok(None) => self.state.now = self.state.clock.now(),
+                Ok(None) => self.state.now = clock::now(),
                 Err(_) => {
                     self.close(connection);
                     return;
@@ -205,7 +218,7 @@ impl Server {
         // Almost always whole commands arrive. Then nothing of them needs a buffer of the connection's own.
         let received = gone_if_zero(connection.receive(&mut self.buffer)?)?;
         let Some(count) = received else { return Ok(None) };
-        self.state.now = self.state.clock.now();
+        self.state.now = clock::now();
         connection.session.last_active = self.state.now;
         let used = execute_all(&mut self.state, connection, &self.buffer[..count]);
         self.state.now = self.state.stop_charging();
@@ -215,7 +228,7 @@ impl Server {
 
     /// Carries out what is in a connection's own buffer, and keeps the rest there.
     fn execute_kept(&mut self, connection: &mut Connection, mut input: Vec<u8>) {
-        self.state.now = self.state.clock.now();
+        self.state.now = clock::now();
         connection.session.last_active = self.state.now;
         let used = execute_all(&mut self.state, connection, &input);
         self.state.now = self.state.stop_charging();
@@ -226,7 +239,7 @@ impl Server {
     }
 
     fn send_now(&mut self, connection: Box<Connection>) {
-        let now = self.state.clock.now();
+        let now = clock::now();
         self.send(connection, now);
     }
 
@@ -260,7 +273,7 @@ impl Server {
     /// Notes how late the replies were that have just left.
     fn note_sent(&mut self, connection: &mut Connection) {
         let Some(first) = connection.output.pop_sent() else { return };
-        let now = self.state.clock.now();
+        let now = clock::now();
         self.state.delays.record(&first, now);
         while let Some(held) = connection.output.pop_sent() {
             self.state.delays.record(&held, now);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::SystemTime};
 
 use crate::{
     acl::Permissions,
-    clock::{Clock, Nanos},
+    clock::{self, Nanos},
     commands::{CommandId, table::Table},
     connection::{Connections, Token},
     delays::Delays,
@@ -38,7 +38,6 @@ pub enum PauseScope {
 
 /// What all connections share.
 pub struct State {
-    pub clock: Clock,
     /// When the bytes being executed arrived.
     pub now: Nanos,
     pub table: Table,
@@ -62,10 +61,8 @@ pub struct State {
 
 impl State {
     pub fn new(address: SocketAddr, delays: Delays, max_connections: usize, table: Table) -> Self {
-        let clock = Clock::start();
         Self {
-            clock,
-            now: clock.now(),
+            now: clock::now(),
             stats: vec![CommandStats::default(); table.len()],
             permissions: Permissions::all(table.len()),
             table,
@@ -91,7 +88,7 @@ impl State {
             Some((running, _)) if running == command => {}
             Some(_) => {
                 self.stop_charging();
-                self.running = Some((command, self.clock.now()));
+                self.running = Some((command, clock::now()));
             }
             None => self.running = Some((command, self.now)),
         }
@@ -107,7 +104,7 @@ impl State {
 
     /// Charges the time since [`State::charge`] to the command named there. Returns the time.
     pub fn stop_charging(&mut self) -> Nanos {
-        let now = self.clock.now();
+        let now = clock::now();
         if let Some((command, since)) = self.running.take() {
             self.stats[command as usize].nanos += now - since;
         }
