@@ -3,8 +3,6 @@
 use std::{
     io,
     net::TcpListener,
-    sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -28,10 +26,8 @@ const EVENTS: usize = 1024;
 /// Connections accepted before those that are ready have their turn.
 const ACCEPTS: usize = 64;
 
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How often slow clients are looked for; also how late they may be found.
+/// How often slow clients are looked for; also how late they may be found, and how long we do not accept after an error
+/// that will not go away by itself, such as too few descriptors.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// How often a server that stops looks for connections that have become idle.
@@ -46,19 +42,21 @@ pub struct Dispatcher {
     listener: Option<TcpListener>,
     // Held for its descriptor, which is registered.
     _shutdown: Shutdown,
-    table: Arc<Table>,
+    table: &'static Table,
     ready: Sender<Token>,
+    /// Set while we do not accept because of an error.
+    deaf: bool,
     stop_at: Option<Instant>,
 }
 
 impl Dispatcher {
-    pub fn new(listener: TcpListener, shutdown: Shutdown, table: Arc<Table>, ready: Sender<Token>) -> Result<Self> {
+    pub fn new(listener: TcpListener, shutdown: Shutdown, table: &'static Table, ready: Sender<Token>) -> Result<Self> {
         listener.set_nonblocking(true)?;
         epoll::add(&table.epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         // One edge is enough: from then on the loop knows.
         epoll::add(&table.epoll, &shutdown, EventData::new_u64(SHUTDOWN), EventFlags::IN | EventFlags::ET)?;
         epoll::add(&table.epoll, &table.freed, EventData::new_u64(FREED), EventFlags::IN | EventFlags::ET)?;
-        Ok(Self { listener: Some(listener), _shutdown: shutdown, table, ready, stop_at: None })
+        Ok(Self { listener: Some(listener), _shutdown: shutdown, table, ready, deaf: false, stop_at: None })
     }
 
     /// Serves until the server is to stop and no connection is left, or time is up.
@@ -83,6 +81,9 @@ impl Dispatcher {
             let now = Instant::now();
             if now >= next_sweep || self.stop_at.is_some() {
                 self.sweep(now);
+                if std::mem::take(&mut self.deaf) {
+                    self.listen(EventFlags::IN)?;
+                }
                 next_sweep = now + SWEEP;
             }
         }
@@ -98,7 +99,7 @@ impl Dispatcher {
         let _ = self.ready.send(token);
     }
 
-    fn accept(&self) -> Result<()> {
+    fn accept(&mut self) -> Result<()> {
         let Some(listener) = &self.listener else { return Ok(()) };
         for _ in 0..ACCEPTS {
             if !self.table.has_place() {
@@ -112,8 +113,8 @@ impl Dispatcher {
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
                         eprintln!("accept: {error}");
-                        thread::sleep(ACCEPT_PAUSE);
-                        break;
+                        self.deaf = true;
+                        return self.listen(EventFlags::empty());
                     }
                 },
             }

@@ -51,11 +51,12 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
         let (target, connections) = (target.clone(), args.workers);
         runtime.block_on(runtime.spawn(async move { MultiplexedStore::connect(&target, connections).await }))?
     };
-    let table = Table::new(args.max_connections)?;
+    // For the rest of the program's life, like the threads that use it.
+    let table: &'static Table = Box::leak(Box::new(Table::new(args.max_connections)?));
     let (ready, queue) = crossbeam_channel::unbounded();
     for number in 0..args.pool {
         let stores = Stores::new(target.clone(), multiplexed.clone(), runtime.handle().clone());
-        let worker = Worker::new(stores, &table, ready.clone(), queue.clone());
+        let worker = Worker::new(stores, table, ready.clone(), queue.clone());
         let name = format!("pool-{number}");
         // Detached: a thread that is stuck in a store command must not hold up the exit.
         thread::Builder::new().name(name).spawn(move || worker.run()).context("cannot start a thread of the pool")?;

@@ -1,7 +1,5 @@
 //! The pool: gives what is queued its turn, on threads that may block.
 
-use std::sync::Arc;
-
 use crossbeam_channel::{Receiver, Sender};
 use stack_contract::{Answer, Mode, Operation, Route};
 use stack_http1::{Fill, Next, Session};
@@ -40,7 +38,7 @@ impl Stores {
 /// One thread of the pool.
 pub struct Worker {
     stores: Stores,
-    table: Arc<Table>,
+    table: &'static Table,
     ready: Sender<Token>,
     queue: Receiver<Token>,
     scratch: Box<[u8]>,
@@ -54,8 +52,8 @@ enum Turn {
 }
 
 impl Worker {
-    pub fn new(stores: Stores, table: &Arc<Table>, ready: Sender<Token>, queue: Receiver<Token>) -> Self {
-        Self { stores, table: Arc::clone(table), ready, queue, scratch: vec![0; SCRATCH_BYTES].into() }
+    pub fn new(stores: Stores, table: &'static Table, ready: Sender<Token>, queue: Receiver<Token>) -> Self {
+        Self { stores, table, ready, queue, scratch: vec![0; SCRATCH_BYTES].into() }
     }
 
     /// Serves for as long as the program runs.
@@ -66,7 +64,7 @@ impl Worker {
     }
 
     fn serve(&mut self, token: Token) {
-        let table = Arc::clone(&self.table);
+        let table = self.table;
         let mut place = table.lock(token);
         // It may have been cut off while it was queued.
         let Some(session) = place.as_mut() else { return };

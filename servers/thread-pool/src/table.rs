@@ -5,8 +5,8 @@ use std::{
     net::TcpStream,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, Ordering},
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -29,6 +29,8 @@ pub struct Table {
     pub epoll: OwnedFd,
     places: Box<[Mutex<Option<Session>>]>,
     free: Mutex<Vec<Token>>,
+    /// No place from this one on was ever taken.
+    untouched: AtomicU32,
     /// Set by the dispatcher when it waits for a place, …
     waited_for: AtomicBool,
     /// … and readable when there is one.
@@ -55,16 +57,17 @@ impl Interest {
 }
 
 impl Table {
-    pub fn new(places: u32) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+    pub fn new(places: u32) -> Result<Self> {
+        Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             places: (0..places).map(|_| Mutex::default()).collect(),
             // The last is taken first, so that few connections stay close together.
             free: Mutex::new((0..places).rev().collect()),
+            untouched: AtomicU32::new(0),
             waited_for: AtomicBool::new(false),
             freed: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             stopping: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// Whether there is a place for one more. If not, [`Self::freed`] becomes readable when there is.
@@ -88,7 +91,7 @@ impl Table {
 
     /// Visits every connection that is not being served right now.
     pub fn for_each_waiting(&self, mut visit: impl FnMut(Token, Place<'_>)) {
-        for (token, place) in (0..).zip(&self.places) {
+        for (token, place) in (0..self.untouched.load(Ordering::Acquire)).zip(&self.places) {
             let place = match place.try_lock() {
                 Ok(place) => place,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -103,6 +106,7 @@ impl Table {
     /// Takes in a connection, if there is a place, and waits for its first request.
     pub fn admit(&self, stream: TcpStream) {
         let Some(token) = self.free().pop() else { return };
+        self.untouched.fetch_max(token + 1, Ordering::AcqRel);
         let mut place = self.lock(token);
         let admitted = Session::new(stream).and_then(|session| {
             let session = place.insert(session);

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod properties;
+mod session;
 
 use stack_contract::{Answer, Route};
 use stack_http1::Connection;
