@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """CPU time per command of fake-redis beside Debian's redis-server, and how late delayed replies leave.
 
-Both servers run on this machine, on free ports, side by side; redis-benchmark loads them in turn. The figure is the CPU
-time of the server process (its kernel clock, in nanoseconds) divided by the number of commands. Wall-clock rates are not
-shown: on a machine of few cores they say more about the client. Needs redis-server and redis-benchmark (Debian:
-`apt install redis-server redis-tools`) and nothing beyond Python's standard library.
+Both servers run on this machine, on free ports; redis-benchmark loads them in turn. The figure is the CPU time of the
+server process (its kernel clock, in nanoseconds) divided by the number of commands. Wall-clock rates are not shown: on
+a machine of few cores they say more about the client. Needs redis-server and redis-benchmark (Debian: `apt install
+redis-server redis-tools`) and nothing beyond Python's standard library.
 """
 
 import argparse

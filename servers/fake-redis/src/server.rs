@@ -325,6 +325,9 @@ impl Server {
     }
 
     fn close(&mut self, connection: Box<Connection>) {
+        if connection.session.paused {
+            self.state.paused.retain(|&token| token != connection.token);
+        }
         self.state.connections.forget(connection);
         if !self.accepting {
             self.set_accepting(true);

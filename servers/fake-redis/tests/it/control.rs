@@ -40,6 +40,7 @@ fn a_client_that_hangs_up_during_a_pause_is_let_go() {
     until("the client waits", || control.ask("info clients").contains("blocked_clients:1"));
     drop(client);
     until("it is gone", || control.ask("info clients").contains("connected_clients:1\r\n"));
+    assert!(control.ask("info clients").contains("blocked_clients:0"));
 }
 
 #[test]

@@ -1,11 +1,19 @@
 //! Bytes in any portions, and the life of a connection.
 
 use std::{
+    cell::RefCell,
+    net::Shutdown,
     process::{Command, Stdio},
     thread,
 };
 
-use crate::server::{Server, encode, until};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+use crate::server::{PATIENCE, Server, encode, until};
 
 #[test]
 fn a_command_split_at_every_byte_is_understood() {
@@ -22,6 +30,25 @@ fn a_command_split_at_every_byte_is_understood() {
         let replies: String = (0..3).map(|_| connection.text()).collect();
         assert_eq!(replies, answers, "cut at {cut}");
     }
+}
+
+#[test]
+fn garbage_ends_its_own_connection_at_most() {
+    let server = Server::fake(&[]);
+    let bystander = RefCell::new(server.connect());
+    let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
+    let byte = prop_oneof![any::<u8>(), Just(b'*'), Just(b'$'), Just(b'1'), Just(b'\r'), Just(b'\n'), Just(b' ')];
+    let outcome = runner.run(&vec(byte, 1..300), |garbage| {
+        let mut connection = server.connect();
+        connection.send(&garbage);
+        connection.socket.shutdown(Shutdown::Write).unwrap();
+        while !connection.is_closed() {
+            connection.within(PATIENCE);
+        }
+        prop_assert_eq!(bystander.borrow_mut().ask("ping"), "+PONG\r\n");
+        Ok(())
+    });
+    outcome.unwrap();
 }
 
 #[test]
