@@ -1,11 +1,13 @@
 //! Connections that nobody serves.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use ::stackload::result::ClientVerdictKind;
+use ::stackload::result::{ClientVerdictKind, ErrorKind};
+use socket2::{Domain, Socket, Type};
 
 use crate::server::{OK, Server, Then};
-use crate::stackload::load;
+use crate::stackload::{errors, load};
 
 /// Serves the first two connections that send something, and lets the others wait.
 fn serving_two() -> Server {
@@ -45,6 +47,29 @@ fn a_window_after_a_warm_up_sees_the_same_connections_starve() {
     let (result, _) = load(&["-t1", "-c8", "-d400ms", "--warmup", "200ms", &url]);
     assert_eq!((result.connections.starved, result.connections.never_answered), (6, 6));
     assert_eq!(result.verdict.kind, ClientVerdictKind::Starved);
+}
+
+#[test]
+fn a_listener_that_never_accepts_starves_every_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (result, run) = load(&["-t1", "-c4", "-d400ms", "--latency", &url]);
+    assert_eq!((result.requests_total, result.in_flight_at_end, result.connections.never_answered), (0, 4, 4));
+    assert_eq!(result.verdict.kind, ClientVerdictKind::Starved);
+    assert!(run.stdout.contains("  0 requests in ") && !run.stdout.contains("Socket errors"), "{}", run.stdout);
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_given_up_after_the_timeout_and_tried_again() {
+    // The kernel drops handshakes once the queue of connections to accept, one long, is full.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap().as_socket().unwrap());
+    let (result, run) = load(&["-t1", "-c4", "-d1", "--timeout", "200ms", &url]);
+    let given_up = errors(&result, ErrorKind::ConnectTimeout);
+    assert!((2..=4 * 5).contains(&given_up), "{:?}", result.errors);
+    assert!(run.stdout.contains(&format!("connect {given_up}, read 0")), "{}", run.stdout);
 }
 
 #[test]
