@@ -11,7 +11,7 @@ use crate::journal::Journal;
 #[derive(Debug, Error)]
 pub enum TargetError {
     /// It is no Redis URL.
-    #[error("--redis {url}: not a URL of the form redis://[user:password@]HOST:PORT[/DB] ({source})")]
+    #[error("--redis {url}: not a URL of the form redis://[user:password@]HOST:PORT[/DB]")]
     Malformed {
         /// What was given.
         url: String,
