@@ -28,7 +28,7 @@ const SEED: u64 = 0x5EED_0CAC_4E00;
 /// than a cache line every sixteenth request.
 const DRAWS: usize = 1 << 16;
 
-/// How far apart two threads start in the sequence: odd and irrational-ish, so that any number of threads spreads out.
+/// How far apart two threads start in the sequence: its golden section, which spreads any number of threads evenly.
 const STRIDE: u32 = 40_503;
 
 static SEQUENCE: LazyLock<Box<[u32]>> = LazyLock::new(|| {
