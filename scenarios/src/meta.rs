@@ -99,7 +99,7 @@ pub fn describe(
         git: machine::git(bench.root),
         lock_sha256: machine::sha256(&bench.root.join("Cargo.lock")).ok(),
         profile: machine::profile(bench.root),
-        allocator: allocator(bench.bin),
+        allocator: allocator(stacks),
         scenarios: scenarios.iter().map(|s| scenario_meta(s, workers(s))).collect(),
         stacks: stacks.iter().map(stack_meta).collect(),
         plan: PlanMeta {
@@ -147,11 +147,15 @@ fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, Strin
     Ok(found)
 }
 
-/// The allocator every Rust server links: the embedded store, which links it too, tells.
-fn allocator(bin: &Path) -> String {
-    let line = first_line(&bin.join("fake-redis").display().to_string(), &["--version"]).unwrap_or_default();
-    let name = line.trim_end_matches(')').rsplit(['(', ';', ' ']).next().unwrap_or_default();
-    name.trim().to_owned()
+/// The allocator every Rust server links, which each names last in its version line: `… (hyper 1.12.0; mimalloc)`.
+fn allocator(stacks: &[Prepared]) -> String {
+    let rust = stacks.iter().filter(|prepared| prepared.stack.language == "rust");
+    let named =
+        rust.filter_map(|prepared| Some(prepared.version.as_ref().ok()?.strip_suffix(')')?.rsplit_once("; ")?.1));
+    let mut names: Vec<&str> = named.collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() { "unknown".to_owned() } else { names.join(", ") }
 }
 
 fn scenario_meta(scenario: &Scenario, workers: u32) -> ScenarioMeta {
