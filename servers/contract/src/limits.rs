@@ -21,7 +21,8 @@ pub const STORE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting to the store may take. A store on the same machine or network connects in milliseconds.
 pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to answer.
+/// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to
+/// answer.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to send one request, or to take some of its answer; what is idle in between may stay so.

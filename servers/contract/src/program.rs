@@ -54,20 +54,20 @@ pub struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
 
-    /// The store, as redis://[user:password@]HOST:PORT[/DB]
+    /// The store, as `redis://[user:password@]HOST:PORT[/DB]`
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
 
     /// Threads that serve, and multiplexed store connections [default: the CPUs this process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), default_value_t = cpus(), hide_default_value = true)]
+    #[arg(long, value_name = "N", value_parser = number(), default_value_t = cpus(), hide_default_value = true)]
     pub workers: u32,
 
     /// Threads that may block on the store, each with a store connection of its own
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), default_value_t = 16)]
+    #[arg(long, value_name = "N", value_parser = number(), default_value_t = 16)]
     pub pool: u32,
 
     /// Connections served at once; more wait in the listener's backlog
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), default_value_t = 10_000)]
+    #[arg(long, value_name = "N", value_parser = number(), default_value_t = 10_000)]
     pub max_connections: u32,
 }
 
@@ -86,14 +86,19 @@ impl Args {
     }
 }
 
+/// At least one, and no typing error.
+fn number() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MOST)
+}
+
 /// CPUs this process may use: its affinity mask and its cgroup's quota.
 fn cpus() -> u32 {
     thread::available_parallelism().ok().and_then(|cpus| u32::try_from(cpus.get()).ok()).unwrap_or(1)
 }
 
 impl Program {
-    /// Parses the arguments, raises the limit of open files, listens and runs. Whatever goes wrong before or in `run` is
-    /// one message on standard error and exit code 2; a server that was asked to stop ends with 0.
+    /// Parses the arguments, raises the limit of open files, listens and runs. Whatever goes wrong before or in `run`
+    /// is one message on standard error and exit code 2; a server that was asked to stop ends with 0.
     pub fn main(self, run: impl FnOnce(&Args, TcpListener, Shutdown) -> Result<()>) -> ExitCode {
         let args = match self.parse(std::env::args_os()) {
             Ok(args) => args,

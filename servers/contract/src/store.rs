@@ -52,8 +52,8 @@ pub trait Store {
 
 /// A store for futures. Shared by all requests of a worker, hence `&self`.
 ///
-/// The futures carry no `Send` bound, because some runtimes have stores that are not `Send`; a stack that spawns on many
-/// threads does so at a concrete store, whose futures the compiler can look into.
+/// The futures carry no `Send` bound, because some runtimes have stores that are not `Send`; a stack that spawns on
+/// many threads does so at a concrete store, whose futures the compiler can look into.
 pub trait AsyncStore {
     /// One `GET`.
     fn get(&self, key: Key) -> impl Future<Output = Result<Lookup, StoreError>>;

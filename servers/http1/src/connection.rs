@@ -97,8 +97,8 @@ impl Connection {
         self.input.extend_from_slice(bytes);
     }
 
-    /// The next whole request, its body skipped. `None` while there is none: more bytes are needed, an answer is owed, or
-    /// the connection is at its end.
+    /// The next whole request, its body skipped. `None` while there is none: more bytes are needed, an answer is
+    /// owed, or the connection is at its end.
     pub fn next_request(&mut self) -> Option<Request<'_>> {
         match &self.current {
             None => self.parse_head()?,
@@ -220,8 +220,9 @@ impl Connection {
         matches!(self.ending, Ending::Answered | Ending::Refused) && self.output.is_empty()
     }
 
-    /// Whether the end came amid a request. The client may still be sending, and closing a socket with unread bytes makes
-    /// the kernel reset it, which can take the answer from the client; so shut down writing and read on for a while.
+    /// Whether the end came amid a request. The client may still be sending, and closing a socket with unread bytes
+    /// makes the kernel reset it, which can take the answer from the client; so shut down writing and read on for a
+    /// while.
     #[must_use]
     pub fn was_refused(&self) -> bool {
         self.ending == Ending::Refused

@@ -1,8 +1,8 @@
 //! An HTTP/1.1 server codec without I/O, for stacks that speak HTTP themselves.
 //!
-//! The owner of a socket feeds [`Connection`] whatever bytes arrive, asks it for requests, gives it answers, and writes what
-//! it has to say. Everything the protocol demands happens in here: keep-alive, pipelining, HTTP/1.0, `Connection`,
-//! HEAD, request bodies, `Expect`, the limits, and the answers to what is no request at all.
+//! The owner of a socket feeds [`Connection`] whatever bytes arrive, asks it for requests, gives it answers, and
+//! writes what it has to say. Everything the protocol demands happens in here: keep-alive, pipelining, HTTP/1.0,
+//! `Connection`, HEAD, request bodies, `Expect`, the limits, and the answers to what is no request at all.
 //!
 //! ```
 //! use stack_contract::{Answer, Route};

@@ -134,8 +134,8 @@ impl Session {
         Next::Read
     }
 
-    /// The last answer is out. If it was a refusal, the client may still be sending, and to close with bytes unread would
-    /// reset the connection and could take the answer from the client.
+    /// The last answer is out. If it was a refusal, the client may still be sending, and to close with bytes unread
+    /// would reset the connection and could take the answer from the client.
     fn take_leave(&mut self) -> Next {
         match self.lingering {
             None if self.http.was_refused() && self.stream.shutdown(Shutdown::Write).is_ok() => {

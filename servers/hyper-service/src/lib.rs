@@ -1,6 +1,7 @@
 //! The contract as a hyper service, and hyper's settings, shared by all hyper stacks.
 //!
-//! What hyper leaves to its users is done here: exactly one `Host`, bodies read and bounded, known codings only. What hyper answers itself (a malformed head: 400, too large a head: 431) has no JSON body.
+//! What hyper leaves to its users is done here: exactly one `Host`, bodies read and bounded, known codings only. What
+//! hyper answers itself (a malformed head: 400, too large a head: 431) has no JSON body.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -201,8 +201,8 @@ impl Peer {
                 break;
             }
             let fill = self.session.fill(scratch);
-            // Fewer bytes than asked for: the kernel has no more, and will announce what comes. The end of the stream is
-            // not announced again, so after its announcement we read up to it.
+            // Fewer bytes than asked for: the kernel has no more, and will announce what comes. The end of the stream
+            // is not announced again, so after its announcement we read up to it.
             self.unread = fill == Fill::Some || (fill == Fill::Drained && to_the_end);
             if fill == Fill::End {
                 return Turn::Over;

@@ -83,8 +83,8 @@ impl BlockingStore {
     }
 }
 
-/// Whether the other side closed the connection, or a signal interrupted our waiting for it (with a timeout on the socket the
-/// kernel does not resume it), as opposed to being slow or to refusing.
+/// Whether the other side closed the connection, or a signal interrupted our waiting for it (with a timeout on the
+/// socket the kernel does not resume it), as opposed to being slow or to refusing.
 fn is_broken(error: &RedisError) -> bool {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     cause == Some(io::ErrorKind::Interrupted) || (error.is_connection_dropped() && !error.is_timeout())

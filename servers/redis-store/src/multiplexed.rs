@@ -1,7 +1,7 @@
 //! The multiplexed client: few connections, any number of commands in flight on each.
 //!
-//! A supervisor task per connection connects, publishes the connection, and drives it. The driver ends when the store goes,
-//! so the connection is withdrawn at once and requests fail at once, until the supervisor has a new one.
+//! A supervisor task per connection connects, publishes the connection, and drives it. The driver ends when the store
+//! goes, so the connection is withdrawn at once and requests fail at once, until the supervisor has a new one.
 
 use std::{
     cell::Cell,

@@ -48,7 +48,8 @@ impl Target {
         };
         // Commands wait for replies, so Nagle's algorithm would only delay them.
         let tcp = TcpSettings::default().set_nodelay(true);
-        // Otherwise each connection begins with two CLIENT SETINFO, and the store's counters with commands nobody asked for.
+        // Otherwise each connection begins with two CLIENT SETINFO, and the store's counters with commands nobody
+        // asked for.
         let redis = info.redis_settings().clone().set_skip_set_lib_name();
         let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(malformed)?;
         Ok(Self { client, host, port, journal: Arc::default() })

@@ -1,8 +1,9 @@
-//! A bounded pool of blocking threads behind one readiness dispatcher: thousands of keep-alive connections, few threads.
+//! A bounded pool of blocking threads behind one readiness dispatcher: thousands of keep-alive connections, few
+//! threads.
 //!
-//! A thread that owned a connection until it closes would serve as many clients as there are threads and starve the rest.
-//! Here a connection is anybody's: the dispatcher queues it when it is ready, a thread gives it one turn, and the
-//! kernel is asked to report it again.
+//! A thread that owned a connection until it closes would serve as many clients as there are threads and starve the
+//! rest. Here a connection is anybody's: the dispatcher queues it when it is ready, a thread gives it one turn, and
+//! the kernel is asked to report it again.
 //!
 //! # Layout
 //! - `table`: the connections

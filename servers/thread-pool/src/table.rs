@@ -1,5 +1,5 @@
-//! The connections: a fixed number of places, each guarded by a lock that is hardly ever contended, because a connection
-//! is reported, queued and served once at a time.
+//! The connections: a fixed number of places, each guarded by a lock that is hardly ever contended, because a
+//! connection is reported, queued and served once at a time.
 
 use std::{
     net::TcpStream,

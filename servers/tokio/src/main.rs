@@ -45,7 +45,8 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
         listener::announce(&listener)?;
         serve::run(tokio::net::TcpListener::from_std(listener)?, max_connections, stores, shutdown).await
     };
-    // On a worker: the thread that blocks here would otherwise run the accept loop and wake workers for every connection.
+    // On a worker: the thread that blocks here would otherwise run the accept loop and wake workers for every
+    // connection.
     let result = runtime.block_on(runtime.spawn(serving)).context("the server panicked")?;
     // What is still busy had its time to drain; a thread that blocks on the store must not hold up the exit.
     runtime.shutdown_background();

@@ -7,7 +7,8 @@ mod session;
 use stack_contract::{Answer, Route};
 use stack_http1::Connection;
 
-/// Feeds pieces, answers what comes as the null stack would, and gives back all that was to be written, without the dates.
+/// Feeds pieces, answers what comes as the null stack would, and gives back all that was to be written, without the
+/// dates.
 fn converse<'a>(connection: &mut Connection, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut said = Vec::new();
     for piece in pieces {

@@ -6,7 +6,8 @@ use stack_http1::Connection;
 use crate::{converse, exchange, statuses};
 
 const CONVERSATION: &[u8] = b"\r\nGET /check?x HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n\
-    POST /check HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nb\r\n0123456789a\r\n0\r\nT: z\r\n\r\n\
+    POST /check HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+    3;x=y\r\nabc\r\nb\r\n0123456789a\r\n0\r\nT: z\r\n\r\n\
     HEAD /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
     GET /check HTTP/1.0\r\n\r\n";
 
