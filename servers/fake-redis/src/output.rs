@@ -31,6 +31,8 @@ pub struct Output {
     sent: usize,
     /// Position in the stream of `bytes[0]`.
     base: u64,
+    /// Position in the stream just behind the replies that wait for nothing.
+    free: u64,
     held: VecDeque<Held>,
 }
 
@@ -57,8 +59,9 @@ impl Output {
     /// The replies appended last have no delay of their own, and leave with those ahead of them.
     pub fn in_order(&mut self) {
         let end = self.end();
-        if let Some(last) = self.held.back_mut() {
-            last.end = end;
+        match self.held.back_mut() {
+            Some(last) => last.end = end,
+            None => self.free = end,
         }
     }
 
@@ -74,11 +77,10 @@ impl Output {
 
     /// The bytes that may leave now.
     pub fn sendable(&self, now: Nanos) -> &[u8] {
-        if self.held.is_empty() {
-            return &self.bytes[self.sent..];
-        }
         let due = self.held.iter().take_while(|held| held.due <= now).last();
-        let end = due.map_or(self.sent, |held| (held.end - self.base) as usize);
+        let end = due.map_or(self.free, |held| held.end);
+        // What is free may have been sent long ago, and even have been moved out of the way.
+        let end = end.saturating_sub(self.base) as usize;
         &self.bytes[self.sent..end.max(self.sent)]
     }
 
@@ -144,6 +146,20 @@ mod tests {
         assert_eq!(output.sendable(19), b"");
         assert_eq!(output.sendable(20), b"abc");
         assert_eq!(output.sendable(36), b"abcd");
+    }
+
+    #[test]
+    fn a_reply_without_delay_waits_for_no_later_one() {
+        let mut ahead = output(&[("a", None), ("b", Some((0, 20)))]);
+        assert_eq!(ahead.sendable(0), b"a");
+        ahead.advance(1);
+        assert_eq!(ahead.sendable(19), b"");
+        assert_eq!(ahead.sendable(20), b"b");
+        ahead.advance(1);
+        assert_eq!(ahead.pop_sent().map(|held| held.count), Some(1));
+        let behind = output(&[("a", Some((0, 20))), ("b", None), ("c", Some((0, 30)))]);
+        assert_eq!(behind.sendable(19), b"");
+        assert_eq!(behind.sendable(20), b"ab");
     }
 
     #[test]

@@ -40,6 +40,9 @@ const READ_BYTES: usize = 32 * 1024;
 /// Connections accepted per turn, for the same reason.
 const ACCEPTS: usize = 256;
 
+/// A deadline this near is waited for awake: to sleep and be woken costs more than to look at the sockets a few times.
+const NEAR: Nanos = 50_000;
+
 /// How often expired keys are swept up, as in Redis (`hz 10`). Readers never see one anyway.
 const SWEEP_INTERVAL: Nanos = 100_000_000;
 
@@ -114,16 +117,16 @@ impl Server {
         }
     }
 
-    /// Sets the timer to the next instant at which something is due. Returns the poller's timeout: zero if that is now.
+    /// Sets the timer to the next instant at which something is due. Returns the poller's timeout: zero if that is near.
     fn arm(&mut self) -> anyhow::Result<Option<Timespec>> {
         let due = self.due.peek().map(|Reverse((due, _))| *due);
         let sweep = self.state.keyspace.has_deadlines().then_some(self.next_sweep);
         let Some(next) = [due, sweep, self.resume_at()].into_iter().flatten().min() else { return Ok(None) };
+        if next <= clock::now() + NEAR {
+            return Ok(Some(Timespec::default()));
+        }
         if self.armed == Some(next) {
             return Ok(None);
-        }
-        if next <= clock::now() {
-            return Ok(Some(Timespec::default()));
         }
         let at = Timespec { tv_sec: (next / 1_000_000_000) as i64, tv_nsec: (next % 1_000_000_000) as i64 };
         let once = Itimerspec { it_interval: Timespec::default(), it_value: at };
@@ -142,7 +145,7 @@ impl Server {
 
     fn look_after_time(&mut self) {
         let now = clock::now();
-        self.state.now = now;
+        (self.state.now, self.state.arrived) = (now, now);
         self.send_due(now);
         if self.state.pause.is_some_and(|pause| pause.until <= now) {
             self.state.pause = None;
@@ -218,7 +221,6 @@ impl Server {
         // Almost always whole commands arrive. Then nothing of them needs a buffer of the connection's own.
         let received = gone_if_zero(connection.receive(&mut self.buffer)?)?;
         let Some(count) = received else { return Ok(None) };
-        self.state.now = clock::now();
         connection.session.last_active = self.state.now;
         let used = execute_all(&mut self.state, connection, &self.buffer[..count]);
         self.state.now = self.state.stop_charging();
@@ -228,7 +230,6 @@ impl Server {
 
     /// Carries out what is in a connection's own buffer, and keeps the rest there.
     fn execute_kept(&mut self, connection: &mut Connection, mut input: Vec<u8>) {
-        self.state.now = clock::now();
         connection.session.last_active = self.state.now;
         let used = execute_all(&mut self.state, connection, &input);
         self.state.now = self.state.stop_charging();

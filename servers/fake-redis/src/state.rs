@@ -38,8 +38,10 @@ pub enum PauseScope {
 
 /// What all connections share.
 pub struct State {
-    /// When the bytes being executed arrived.
+    /// The clock when it was last read.
     pub now: Nanos,
+    /// When the bytes being executed arrived, as far as can be told: when the poller reported them.
+    pub arrived: Nanos,
     pub table: Table,
     pub keyspace: Keyspace,
     pub connections: Connections,
@@ -63,6 +65,7 @@ impl State {
     pub fn new(address: SocketAddr, delays: Delays, max_connections: usize, table: Table) -> Self {
         Self {
             now: clock::now(),
+            arrived: 0,
             stats: vec![CommandStats::default(); table.len()],
             permissions: Permissions::all(table.len()),
             table,
@@ -87,10 +90,11 @@ impl State {
         match self.running {
             Some((running, _)) if running == command => {}
             Some(_) => {
-                self.stop_charging();
-                self.running = Some((command, clock::now()));
+                let since = self.stop_charging();
+                self.running = Some((command, since));
             }
-            None => self.running = Some((command, self.now)),
+            // Not from its arrival, lest it pay for the replies sent and the commands read since.
+            None => self.running = Some((command, clock::now())),
         }
     }
 

@@ -151,7 +151,7 @@ fn execute(state: &mut State, connection: &mut Connection, words: Words) -> Prog
     // A command may choose to answer nothing; then there is nothing to hold.
     if connection.output.bytes().len() > start {
         match drawn {
-            Some(drawn) => connection.output.hold(drawn.command, state.now, drawn.nanos),
+            Some(drawn) => connection.output.hold(drawn.command, state.arrived, drawn.nanos),
             None => connection.output.in_order(),
         }
     }
