@@ -10,9 +10,10 @@ use crate::{
     conformance::{self, CaseResult, Outcome, StoreControl, Target},
     guard::Guard,
     interrupt::{Interrupt, Interrupted},
-    placement,
+    placement, process,
     root::Places,
-    run::{STOPS_ON_SIGTERM, all_stacks},
+    run::{STOPS_ON_SIGTERM, all_stacks, raise_descriptors},
+    say,
     server::{Server, ServerStart},
     stack::{self, Placeholders, Stack, UsesStore},
     store::{Store, StoreKind, StoreStart},
@@ -59,7 +60,9 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
     if args.redis == StoreKind::Embedded {
         places.require("fake-redis")?;
     }
+    raise_descriptors(u64::from(MAX_CONNECTIONS + POOL))?;
     let interrupt = Interrupt::install()?;
+    process::adopt_orphans()?;
     let guard = Guard::start()?;
     let scratch = Scratch::make()?;
     let checker = Checker { args, places: &places, interrupt: &interrupt, guard: &guard, scratch: &scratch.0 };
@@ -69,14 +72,14 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
     let mut all_good = true;
     for stack in &chosen {
         if !stack.missing(&places.root).is_empty() {
-            println!("{}: not installed, skipped; to install it: {}", stack.name, stack.setup);
+            say!("{}: not installed, skipped; to install it: {}", stack.name, stack.setup);
             continue;
         }
         match checker.check(stack) {
             Ok(results) => all_good &= print(stack, &results, args.verbose),
             Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => {
-                println!("{}: FAILED: {error:#}", stack.name);
+                say!("{}: FAILED: {error:#}", stack.name);
                 all_good = false;
             }
         }
@@ -173,20 +176,17 @@ fn print(stack: &Stack, results: &[CaseResult], verbose: bool) -> bool {
     let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
     let bad = results.len() - passed - deviations - skipped;
     let word = if bad == 0 { "ok" } else { "FAILED" };
-    println!(
-        "{}: {word}: {passed} passed, {bad} failed, {deviations} expected deviations, {skipped} skipped",
-        stack.name
-    );
+    say!("{}: {word}: {passed} passed, {bad} failed, {deviations} expected deviations, {skipped} skipped", stack.name);
     for CaseResult { name, outcome, elapsed } in results {
         let ms = elapsed.as_millis();
         match outcome {
-            Outcome::Passed if verbose => println!("  passed   {name} ({ms} ms)"),
-            Outcome::Skipped(why) if verbose => println!("  skipped  {name}: {why}"),
+            Outcome::Passed if verbose => say!("  passed   {name} ({ms} ms)"),
+            Outcome::Skipped(why) if verbose => say!("  skipped  {name}: {why}"),
             Outcome::Passed | Outcome::Skipped(_) => {}
-            Outcome::Failed(what) => println!("  FAILED   {name}: {what}"),
-            Outcome::ExpectedDeviation(what) => println!("  deviates {name}: {what}"),
+            Outcome::Failed(what) => say!("  FAILED   {name}: {what}"),
+            Outcome::ExpectedDeviation(what) => say!("  deviates {name}: {what}"),
             Outcome::UnexpectedPass => {
-                println!("  FAILED   {name}: listed as a deviation, but passes; take it off the list")
+                say!("  FAILED   {name}: listed as a deviation, but passes; take it off the list")
             }
         }
     }

@@ -18,9 +18,13 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
 };
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
-/// SIGINT, SIGTERM and SIGHUP, as a flag to ask and as a descriptor to wait on.
+/// The exit code of an interrupted run, as shells have it for Ctrl-C.
+pub const EXIT_INTERRUPTED: i32 = 130;
+
+/// SIGINT and SIGTERM, as a flag to ask and as a descriptor to wait on. A second signal ends the harness on the spot; the
+/// guard then stops what it leaves. SIGHUP is left as it was found, so that `nohup` works.
 #[derive(Debug)]
 pub struct Interrupt {
     raised: Arc<AtomicBool>,
@@ -42,14 +46,16 @@ pub enum Wake {
 }
 
 impl Interrupt {
-    /// Takes over the three signals for the rest of the process's life.
+    /// Takes over the two signals for the rest of the process's life.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn install() -> io::Result<Self> {
         let raised = Arc::new(AtomicBool::new(false));
         let (wake, tell) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in [SIGINT, SIGTERM] {
+            // Comes first, so that it sees what an earlier signal has raised.
+            signal_hook::flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED, Arc::clone(&raised))?;
             signal_hook::flag::register(signal, Arc::clone(&raised))?;
             signal_hook::low_level::pipe::register(signal, tell.try_clone()?)?;
         }
@@ -129,6 +135,7 @@ pub fn to_pid(pid: u32) -> Pid {
     i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a child's process id is positive")
 }
 
-fn timespec(duration: Duration) -> Timespec {
+/// A duration for system calls.
+pub(crate) fn timespec(duration: Duration) -> Timespec {
     Timespec { tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
 }

@@ -23,6 +23,7 @@ pub mod progress;
 pub mod root;
 pub mod run;
 pub mod rundir;
+mod say;
 pub mod scenario;
 pub mod server;
 pub mod stack;

@@ -9,6 +9,7 @@ use stackbench_reports::row::Role;
 use crate::{
     root::Places,
     run::all_stacks,
+    say,
     scenario::{self, mode_word},
     stack::Stack,
 };
@@ -27,17 +28,17 @@ pub struct ListArgs {
 /// When a file breaks its format.
 pub fn list(args: &ListArgs) -> Result<()> {
     let places = Places::find()?;
-    println!("stacks");
+    say!("stacks");
     for stack in all_stacks(&places, args.stacks_dir.as_deref())? {
-        println!("  {:<24} {}", stack.name, describe(&stack));
+        say!("  {:<24} {}", stack.name, describe(&stack));
         let missing = stack.missing(&places.root);
         if !missing.is_empty() {
-            println!("  {:<24} not installed ({} is missing); to install it: {}", "", missing.join(", "), stack.setup);
+            say!("  {:<24} not installed ({} is missing); to install it: {}", "", missing.join(", "), stack.setup);
         }
     }
-    println!("\nscenarios");
+    say!("\nscenarios");
     for (_, scenario) in scenario::discover(&places.root.join("scenarios"))? {
-        println!("  {:<24} {}", scenario.name, scenario.title);
+        say!("  {:<24} {}", scenario.name, scenario.title);
     }
     Ok(())
 }

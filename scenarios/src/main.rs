@@ -10,18 +10,19 @@ use clap::{Parser, Subcommand};
 use stackbench::{
     check::{self, CheckArgs},
     guard,
-    interrupt::Interrupted,
+    interrupt::{EXIT_INTERRUPTED, Interrupted},
     list::{self, ListArgs},
     run::{self, Ended, RunArgs},
+    say,
 };
 use stackbench_reports::{Format, RunDir, format::FORMATS};
 
 /// Some row failed, or some stack does not conform.
 const EXIT_FAILED: u8 = 1;
-/// The command line, a file or the machine is not fit for what was asked; nothing was measured.
+/// The command line, a file or the machine is not fit for what was asked. Rows measured before that shows are kept.
 const EXIT_USAGE: u8 = 2;
 /// A signal ended the run; what was measured is kept.
-const EXIT_INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = EXIT_INTERRUPTED as u8;
 
 /// Runs every stack through the same scenarios and tabulates what it found
 #[derive(Parser)]
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args).map(|ended| match ended {
             Ended::Whole => 0,
             Ended::WithFailures => EXIT_FAILED,
-            Ended::Interrupted => EXIT_INTERRUPTED,
+            Ended::Interrupted => INTERRUPTED,
         }),
         Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::List(args) => list::list(&args).map(|()| 0),
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
     };
     ExitCode::from(code.unwrap_or_else(|error| {
         if error.is::<Interrupted>() {
-            return EXIT_INTERRUPTED;
+            return INTERRUPTED;
         }
         eprintln!("stackbench: {error:#}");
         EXIT_USAGE
@@ -79,12 +80,12 @@ fn main() -> ExitCode {
 fn report(dir: &Path, format: Option<&str>) -> Result<()> {
     let Some(name) = format else {
         stackbench_reports::render(dir)?;
-        println!("made the reports of {} again", dir.display());
+        say!("made the reports of {} again", dir.display());
         return Ok(());
     };
     let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
     let format = Format::named(name)
         .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
-    print!("{}", format.draw(&RunDir::load(dir)?));
+    say!("{}", format.draw(&RunDir::load(dir)?).trim_end_matches('\n'));
     Ok(())
 }

@@ -77,7 +77,7 @@ pub fn describe(
     let cells = |s: &Scenario| plan::cells(s, &only).len() as u64;
     Ok(RunMeta {
         schema: SCHEMA.to_owned(),
-        command: env::args().collect(),
+        command: redacted(&env::args().collect::<Vec<_>>()),
         seed,
         started: jiff::Timestamp::now().to_string(),
         ended: None,
@@ -109,6 +109,12 @@ pub fn describe(
     })
 }
 
+/// A command line as it may be published: the passwords of URLs left out.
+pub fn redacted(command: &[String]) -> Vec<String> {
+    command.iter().map(|word| without_password(word)).collect()
+}
+
+/// A URL, or a word that ends in one, without the user and password before its host.
 fn without_password(url: &str) -> String {
     match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
         Some((scheme, host)) => format!("{scheme}://{host}"),
@@ -201,5 +207,16 @@ fn stack_meta(prepared: &Prepared) -> StackMeta {
         bridged: stack.bridged.clone(),
         version: prepared.version.clone().unwrap_or_default(),
         notes: stack.notes.trim().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_urls_are_not_recorded() {
+        let words = ["--redis=redis://me:secret@host:1/0", "redis://host:2", "plain"].map(str::to_owned);
+        assert_eq!(redacted(&words), ["--redis=redis://host:1/0", "redis://host:2", "plain"]);
     }
 }

@@ -19,7 +19,7 @@ const CLIENT_SHARE: usize = 3;
 pub struct Cpus {
     /// The server's.
     pub server: Vec<u32>,
-    /// The store's.
+    /// The store's; empty for a store that was running already, which is not ours to place.
     pub store: Vec<u32>,
     /// The client's; the harness itself stays on these too.
     pub client: Vec<u32>,
@@ -49,6 +49,9 @@ impl Cpus {
             return format!("free on {} CPUs", self.allowed.len());
         }
         let list = |cpus: &[u32]| cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        if self.store.is_empty() {
+            return format!("pinned: server on CPU {}, client on CPU {}", list(&self.server), list(&self.client));
+        }
         if self.peers_share() {
             format!("pinned: server on CPU {}, client and store share CPU {}", list(&self.server), list(&self.client))
         } else {
@@ -76,11 +79,15 @@ pub fn divide(placement: Placement) -> Result<Cpus> {
         "--placement pinned needs two CPUs, and this process may use {}; write --placement free",
         allowed.len()
     );
-    let cores = largest_cache_domain(&physical_cores(&allowed));
-    ensure!(
-        cores.len() >= 2,
-        "--placement pinned needs two physical cores under one last-level cache; write --placement free"
-    );
+    let cores = physical_cores(&allowed);
+    let domain = largest_cache_domain(&cores);
+    // A machine may have but one core, or one for each cache. Half a core, or a core across caches, still keeps the server's
+    // CPU its own; `describe` says which CPUs these are, and run.json how many cores are behind them.
+    let cores = match (domain.len(), cores.len()) {
+        (2.., _) => domain,
+        (_, 2..) => cores,
+        _ => allowed.iter().map(|&cpu| vec![cpu]).collect(),
+    };
     Ok(assign(&cores, allowed))
 }
 

@@ -64,6 +64,51 @@ pub fn in_words(duration: Duration) -> String {
 mod tests {
     use super::*;
 
+    const STACK: &str = r#"
+        [[stack]]
+        name = "NAME"
+        role = "ROLE"
+        panel = "deployed"
+        model = "m"
+        language = "rust"
+        http = "h"
+        redis = "r"
+        store = "redis"
+        modes = ["sync", "async"]
+        run = ["x"]
+        version = ["x"]
+    "#;
+
+    /// Four stacks, the second of them a ceiling.
+    fn stacks() -> Vec<Stack> {
+        let roles = [("a", "stack"), ("b", "ceiling"), ("c", "stack"), ("d", "stack")];
+        let text: String = roles.iter().map(|(name, role)| STACK.replace("NAME", name).replace("ROLE", role)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("stack.toml"), text).unwrap();
+        crate::stack::discover(dir.path()).unwrap()
+    }
+
+    fn some_cells() -> Vec<Cell> {
+        let of = |stack| [Mode::Sync, Mode::Async].map(|mode| Cell { stack, request: 0, mode });
+        (0..4).flat_map(of).collect()
+    }
+
+    #[test]
+    fn a_block_holds_every_cell_once_with_the_ceilings_first() {
+        let order = block_order(&some_cells(), &stacks(), 7, 0, 1);
+        assert_eq!(order.len(), 8);
+        assert!(some_cells().iter().all(|cell| order.contains(cell)));
+        assert!(order[..2].iter().all(|cell| cell.stack == 1));
+    }
+
+    #[test]
+    fn the_seed_decides_the_order_and_blocks_differ() {
+        let order = |seed, block| block_order(&some_cells(), &stacks(), seed, 0, block);
+        assert_eq!(order(7, 1), order(7, 1));
+        assert!((2..10).any(|block| order(7, block) != order(7, 1)));
+        assert!((8..16).any(|seed| order(seed, 1) != order(7, 1)));
+    }
+
     #[test]
     fn durations_are_told_in_words() {
         assert_eq!(in_words(Duration::from_secs(12)), "12 s");

@@ -3,21 +3,27 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow};
-use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{
+        Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, test_kill_process_group,
+        waitpgid,
+    },
+};
 
 use crate::{
     guard::{Guard, TOKEN},
-    interrupt::{Interrupt, Wake, exit_descriptor, to_pid},
+    interrupt::{Interrupt, Wake, exit_descriptor, timespec, to_pid},
     placement,
 };
 
@@ -26,6 +32,8 @@ use crate::{
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// Lines of a log that a reason quotes.
 const LOG_TAIL_LINES: usize = 5;
+/// The readers of an ended process's pipes need no longer than this to copy what is left.
+const LOG_SETTLES_WITHIN: Duration = Duration::from_millis(500);
 /// What the contract grants a server after SIGTERM (5 s), and a little for the kernel to close its sockets.
 const STOP_AT_MOST: Duration = Duration::from_secs(6);
 /// After SIGKILL a group is gone as soon as the kernel gets to it.
@@ -89,9 +97,8 @@ impl Process {
             .stdout(capture.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped())
             .process_group(0);
-        let mut child = placement::on_cpus(start.cpus, || command.spawn())?.with_context(|| {
-            format!("cannot start `{program}`; is it built? (cargo build --release --workspace --bins --locked)")
-        })?;
+        let spawned = placement::on_cpus(start.cpus, || command.spawn())?;
+        let mut child = spawned.with_context(|| format!("cannot start `{program}`"))?;
         guard.watch(child.id());
         let exited = exit_descriptor(child.id())?;
         let (tell_first_line, first_line) = mpsc::channel();
@@ -160,6 +167,13 @@ impl Process {
 
     /// The last lines it printed.
     pub fn log_tail(&self) -> String {
+        // Of a process that has ended, all it printed is in the pipes: let the readers come to their end. One whose pipe a
+        // descendant holds open does not.
+        let deadline = Instant::now() + LOG_SETTLES_WITHIN;
+        while has_ended(&self.exited) && !self.readers.iter().all(JoinHandle::is_finished) && Instant::now() < deadline
+        {
+            thread::yield_now();
+        }
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(LOG_TAIL_LINES).collect();
@@ -170,9 +184,12 @@ impl Process {
         let group = to_pid(self.child.id());
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
-        let deadline = std::time::Instant::now() + KILL_AT_MOST;
-        while test_kill_process_group(group).is_ok() && std::time::Instant::now() < deadline {
-            thread::yield_now();
+        // Orphans of the group become our children (see `adopt_orphans`), and stay in it until they are waited for.
+        let deadline = Instant::now() + KILL_AT_MOST;
+        while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
+            if !matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {
+                thread::yield_now();
+            }
         }
         self.guard.release(self.child.id());
         // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
@@ -204,12 +221,23 @@ pub enum Stopped {
     Killed,
 }
 
+/// Makes processes that lose their parent children of the harness, so that it can wait for them wherever it runs: not every
+/// container has an init that does.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+fn has_ended(exited: &OwnedFd) -> bool {
+    wait_uninterrupted(exited, Duration::ZERO)
+}
+
 fn wait_uninterrupted(exited: &OwnedFd, at_most: Duration) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let deadline = std::time::Instant::now() + at_most;
+    let deadline = Instant::now() + at_most;
     loop {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let left = timespec(deadline.saturating_duration_since(Instant::now()));
         match poll(&mut [PollFd::new(exited, PollFlags::IN)], Some(&left)) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(ready) => return ready > 0,

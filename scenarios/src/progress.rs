@@ -7,7 +7,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use stackbench_reports::row::{Row, Verdict};
+use stackbench_reports::{
+    row::{Row, Verdict},
+    table::verdict_word,
+};
 
 use crate::plan::in_words;
 
@@ -68,8 +71,7 @@ impl Progress {
 }
 
 fn summary(row: &Row) -> String {
-    let verdict =
-        serde_json::to_value(row.verdict).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    let verdict = verdict_word(row.verdict);
     match (row.verdict, &row.error) {
         (Verdict::Failed, error) => format!("failed: {}", error.as_deref().unwrap_or_default()),
         _ => {

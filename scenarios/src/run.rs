@@ -17,14 +17,18 @@ use crate::{
     meta::{self, Prepared},
     placement::{self, Cpus},
     plan::{self, Cell},
+    process,
     progress::Progress,
     root::Places,
     rundir::{self, RunDir},
-    scenario::{self, Scenario, mode_word},
+    say,
+    scenario::{
+        self, CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, TRIALS_MAX, WORKERS_MAX, mode_word,
+    },
     stack::{self, Stack},
     store::{Store, StoreKind, StoreStart},
     trial::{Bench, Trial},
-    units::parse_duration,
+    units::{parse_duration, show_duration},
 };
 
 /// Connections a server must accept beside the load's: those of verification, and a margin.
@@ -51,16 +55,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub stacks_dir: Option<PathBuf>,
     /// Blocks: how often each cell is measured [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = up_to(TRIALS_MAX))]
     pub trials: Option<u32>,
     /// Eight blocks, as a table to be published needs
     #[arg(long, conflicts_with = "trials")]
     pub publish: bool,
     /// Length of the window, for example 4s [default: the scenario's]
-    #[arg(long, value_name = "T", value_parser = positive_duration)]
+    #[arg(long, value_name = "T", value_parser = window)]
     pub duration: Option<Duration>,
     /// Connections [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = up_to(CONNECTIONS_MAX))]
     pub connections: Option<u32>,
     /// The run directory; it must hold no run yet [default: reports/<UTC>-<host>]
     #[arg(long, value_name = "DIR")]
@@ -69,10 +73,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "STORE", default_value = "embedded")]
     pub redis: StoreKind,
     /// Server workers [default: the CPUs the placement gives the server]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = up_to(WORKERS_MAX))]
     pub workers: Option<u32>,
     /// Blocking threads and blocking store connections of a server [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = up_to(POOL_MAX))]
     pub pool: Option<u32>,
     /// Whether the server has CPUs of its own
     #[arg(long, value_enum, default_value = "pinned")]
@@ -94,11 +98,16 @@ pub enum PlacementArg {
     Free,
 }
 
-fn positive_duration(text: &str) -> Result<Duration, String> {
+fn window(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
-        duration => Ok(duration),
+        duration if (DURATION_MIN..=DURATION_MAX).contains(&duration) => Ok(duration),
+        _ => Err(format!("must be between {} and {}", show_duration(DURATION_MIN), show_duration(DURATION_MAX))),
     }
+}
+
+/// A number from 1 to `most`.
+fn up_to(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(most))
 }
 
 /// How a run ended.
@@ -125,11 +134,15 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
         PlacementArg::Pinned => Placement::Pinned,
         PlacementArg::Free => Placement::Free,
     };
-    let cpus = placement::divide(placement)?;
+    let mut cpus = placement::divide(placement)?;
+    if matches!(args.redis, StoreKind::Url(_)) {
+        cpus.store.clear();
+    }
     require_descriptors(&scenarios)?;
     places.require("stackload")?;
 
     let interrupt = Interrupt::install()?;
+    process::adopt_orphans()?;
     let mut dir = RunDir::create(&args.out.clone().unwrap_or_else(|| rundir::default_path(&places.root)))?;
     let guard = Guard::start()?;
     if !cpus.client.is_empty() {
@@ -208,7 +221,7 @@ fn chosen_stacks(args: &RunArgs, places: &Places) -> Result<Vec<Stack>> {
     let (installed, missing): (Vec<Stack>, Vec<Stack>) =
         chosen.into_iter().partition(|s| s.missing(&places.root).is_empty());
     for stack in missing {
-        println!("{}: not installed, left out; to install it: {}", stack.name, stack.setup);
+        say!("{}: not installed, left out; to install it: {}", stack.name, stack.setup);
     }
     ensure!(!installed.is_empty(), "--stacks: none of them is installed");
     Ok(installed)
@@ -217,8 +230,16 @@ fn chosen_stacks(args: &RunArgs, places: &Places) -> Result<Vec<Stack>> {
 /// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children
 /// inherit.
 fn require_descriptors(scenarios: &[Scenario]) -> Result<()> {
-    let of = |s: &Scenario| s.load.connections + s.server.pool + SPARE_CONNECTIONS + SPARE_DESCRIPTORS;
-    let needed = u64::from(scenarios.iter().map(of).max().unwrap_or_default());
+    let of = |s: &Scenario| u64::from(s.load.connections) + u64::from(s.server.pool);
+    raise_descriptors(scenarios.iter().map(of).max().unwrap_or_default())
+}
+
+/// Makes sure that a process may hold so many connections.
+///
+/// # Errors
+/// When the hard limit is lower; the message tells both and the remedy.
+pub fn raise_descriptors(connections: u64) -> Result<()> {
+    let needed = connections + u64::from(SPARE_CONNECTIONS + SPARE_DESCRIPTORS);
     let mut limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(u64::MAX);
     ensure!(
@@ -249,7 +270,7 @@ impl Runner<'_> {
                 self.workers(s)
             })?;
         self.print_plan(&meta, stacks, dir);
-        dir.write_meta(&meta)?;
+        dir.begin(&meta)?;
         rundir::point_latest(self.bench.root, dir.path());
 
         let ended = self.blocks(stacks, &prepared, seed, &mut store, dir);
@@ -360,25 +381,25 @@ impl Runner<'_> {
 
     fn print_plan(&self, meta: &stackbench_reports::RunMeta, stacks: &[Stack], dir: &RunDir) {
         let names = |names: Vec<&str>| names.join(", ");
-        println!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
+        say!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
         for scenario in self.scenarios {
             let cells = plan::cells(scenario, stacks).len();
             let (blocks, each) = (scenario.run.trials, plan::in_words(plan::trial_time(scenario)));
-            println!("scenario   {}: {cells} cells × {blocks} blocks, about {each} a trial", scenario.name);
+            say!("scenario   {}: {cells} cells × {blocks} blocks, about {each} a trial", scenario.name);
         }
-        println!("store      {}", meta.store.name);
-        println!("placement  {}", self.cpus.describe());
-        println!("seed       {}", meta.seed);
-        println!("run        {}", dir.path().display());
-        println!("expected   {} trials, about {}\n", self.trials(stacks), plan::in_words(self.planned(stacks)));
+        say!("store      {}", meta.store.name);
+        say!("placement  {}", self.cpus.describe());
+        say!("seed       {}", meta.seed);
+        say!("run        {}", dir.path().display());
+        say!("expected   {} trials, about {}\n", self.trials(stacks), plan::in_words(self.planned(stacks)));
     }
 
     fn report(&self, dir: &RunDir, ended: Ended) -> Result<()> {
         let run = stackbench_reports::render(dir.path())?;
-        println!("\n{}", stackbench_reports::terminal(&run));
-        println!("run directory: {}", dir.path().display());
+        say!("\n{}", stackbench_reports::terminal(&run));
+        say!("run directory: {}", dir.path().display());
         if ended == Ended::Interrupted {
-            println!("interrupted: {} of {} trials were made, and are kept", run.rows.len(), run.meta.plan.trials);
+            say!("interrupted: {} of {} trials were made, and are kept", run.rows.len(), run.meta.plan.trials);
         }
         Ok(())
     }

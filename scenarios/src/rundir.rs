@@ -9,18 +9,21 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use stackbench_reports::row::Row;
+use stackbench_reports::{
+    dir::{ROWS_FILE as ROWS, RUN_FILE as META},
+    row::Row,
+};
 
 use crate::machine;
-
-const META: &str = "run.json";
-const ROWS: &str = "rows.jsonl";
 
 /// An open run directory.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    rows: File,
+    /// None until the run has begun, so that a run refused at its start leaves a folder that can be used again.
+    rows: Option<File>,
+    /// Whether the folder was made for this run.
+    is_new: bool,
 }
 
 impl RunDir {
@@ -36,21 +39,32 @@ impl RunDir {
                 path.display()
             );
         }
+        let is_new = !path.exists();
         let make = |dir: &Path| {
             fs::create_dir_all(dir).with_context(|| format!("cannot make {}; is --out writable?", dir.display()))
         };
         make(&path.join("raw"))?;
         make(&path.join("logs"))?;
-        let rows = OpenOptions::new().create_new(true).append(true).open(path.join(ROWS));
-        let rows = rows.with_context(|| format!("cannot write {}; is --out writable?", path.join(ROWS).display()))?;
         // Children have other working directories, and are given paths into this one.
         let path = path.canonicalize()?;
-        Ok(Self { path, rows })
+        Ok(Self { path, rows: None, is_new })
     }
 
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Begins the run: from here on there is something to keep.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn begin(&mut self, meta: &impl Serialize) -> Result<()> {
+        let rows = OpenOptions::new().create_new(true).append(true).open(self.path.join(ROWS));
+        let rows =
+            rows.with_context(|| format!("cannot write {}; is --out writable?", self.path.join(ROWS).display()))?;
+        self.rows = Some(rows);
+        self.write_meta(meta)
     }
 
     /// Writes `run.json`, whole or not at all.
@@ -73,7 +87,17 @@ impl RunDir {
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let mut line = serde_json::to_vec(row)?;
         line.push(b'\n');
-        self.rows.write_all(&line).and_then(|()| self.rows.sync_data()).context("cannot append the row")
+        let rows = self.rows.as_mut().context("the run has not begun")?;
+        rows.write_all(&line).and_then(|()| rows.sync_data()).context("cannot append the row")
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        // Nothing was measured: only the logs of what was tried are in it, and the error has told what they say.
+        if self.rows.is_none() && self.is_new {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -104,10 +128,19 @@ mod tests {
     #[test]
     fn a_folder_that_holds_a_run_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunDir::create(dir.path()).unwrap();
-        run.write_meta(&"meta").unwrap();
+        let mut run = RunDir::create(dir.path()).unwrap();
+        run.begin(&"meta").unwrap();
         let error = RunDir::create(dir.path()).unwrap_err().to_string();
         assert!(error.contains("run.json") && error.contains("--out"), "{error}");
+    }
+
+    #[test]
+    fn a_run_that_never_began_leaves_no_folder_of_its_own_and_no_rows_in_another_s() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(RunDir::create(&dir.path().join("new")).unwrap());
+        assert!(!dir.path().join("new").exists());
+        drop(RunDir::create(dir.path()).unwrap());
+        assert!(RunDir::create(dir.path()).is_ok());
     }
 
     #[test]

@@ -20,6 +20,20 @@ const WARMUP_MIN: Duration = Duration::from_secs(1);
 const WARMUP_DELAYS: u32 = 5;
 /// Where `{mode}` stands in a path, the mode's word is put.
 const MODE_PLACEHOLDER: &str = "{mode}";
+/// Commands that a delay may be given to: those the contract's routes send.
+const DELAYED: [&str; 2] = ["get", "set"];
+/// What the load client takes at most.
+pub const CONNECTIONS_MAX: u32 = 1 << 20;
+/// More threads than this no machine of ours can start.
+pub const POOL_MAX: u32 = 1 << 16;
+/// More workers, or client threads, than any machine has CPUs.
+pub const WORKERS_MAX: u32 = 1 << 12;
+/// A run of more blocks than this has no end worth waiting for.
+pub const TRIALS_MAX: u32 = 1_000;
+/// Windows and delays: the client's clock ticks in microseconds, and a thousand of them leave something to measure.
+pub const DURATION_MIN: Duration = Duration::from_millis(1);
+/// … and a day is long enough for anything.
+pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One scenario file.
 #[derive(Debug, Clone, Deserialize)]
@@ -171,14 +185,34 @@ impl Scenario {
     fn validate(&self) -> Result<()> {
         ensure!(is_name(&self.name), "name: `{}` must be letters, digits, `-` and `_`", self.name);
         ensure!(!self.requests.is_empty(), "there must be at least one [[request]]");
-        ensure!(self.load.connections > 0, "load.connections must be at least 1");
+        let within = |key: &str, value: u32, most: u32| {
+            ensure!((1..=most).contains(&value), "{key} must be between 1 and {most}, not {value}");
+            Ok(())
+        };
+        within("load.connections", self.load.connections, CONNECTIONS_MAX)?;
+        within("load.threads", self.load.threads.unwrap_or(1), WORKERS_MAX)?;
+        within("server.workers", self.server.workers.unwrap_or(1), WORKERS_MAX)?;
+        within("server.pool", self.server.pool, POOL_MAX)?;
+        within("run.trials", self.run.trials, TRIALS_MAX)?;
+        let lasts = |key: &str, value: Duration| {
+            let (least, most) = (units::show_duration(DURATION_MIN), units::show_duration(DURATION_MAX));
+            ensure!((DURATION_MIN..=DURATION_MAX).contains(&value), "{key} must be between {least} and {most}");
+            Ok(())
+        };
+        lasts("load.duration", self.load.duration)?;
+        lasts("load.timeout", self.load.timeout)?;
+        for (command, delay) in &self.store.delays {
+            ensure!(
+                DELAYED.contains(&command.as_str()),
+                "store.delays: `{command}` must be one of {}",
+                DELAYED.join(", ")
+            );
+            lasts(&format!("store.delays.{command}"), delay.0)?;
+        }
         ensure!(
             self.load.depth == 1,
             "load.depth: the load client keeps one request in flight per connection; write 1"
         );
-        ensure!(!self.load.duration.is_zero(), "load.duration must be longer than nothing");
-        ensure!(self.server.pool > 0, "server.pool must be at least 1");
-        ensure!(self.run.trials > 0, "run.trials must be at least 1");
         if let Some(warmup) = self.load.warmup {
             let least = self.longest_delay() * WARMUP_DELAYS;
             ensure!(
@@ -188,7 +222,9 @@ impl Scenario {
                 units::show_duration(least)
             );
         }
-        for request in &self.requests {
+        for (index, request) in self.requests.iter().enumerate() {
+            let again = self.requests[..index].iter().any(|other| other.name == request.name);
+            ensure!(!again, "two requests are named `{}`", request.name);
             request.validate(&self.store).with_context(|| format!("request `{}`", request.name))?;
         }
         Ok(())
@@ -224,7 +260,19 @@ impl Request {
             "path: with two modes it must hold `{MODE_PLACEHOLDER}`"
         );
         ensure!(self.method == "GET", "method: the load client sends GET only, not `{}`", self.method);
-        let delays: Vec<_> = self.store.keys().filter_map(|command| store.delays.get(command)).map(|d| d.0).collect();
+        ensure!(self.modes.len() == 1 || self.modes[0] != self.modes[1], "modes: a mode is named twice");
+        ensure!((100..=599).contains(&self.status), "status: {} is no HTTP status", self.status);
+        let printable = |text: &str| text.chars().all(|c| !c.is_control());
+        ensure!(printable(&self.path) && !self.path.contains(' '), "path must hold no blanks or control characters");
+        ensure!(
+            self.headers.iter().all(|(name, value)| printable(name) && printable(value)),
+            "headers must hold no control characters"
+        );
+        let delays: Vec<Duration> = self
+            .store
+            .keys()
+            .map(|command| store.delays.get(command).map_or(Duration::ZERO, |delay| delay.0))
+            .collect();
         if delays.windows(2).any(|pair| pair[0] != pair[1]) {
             bail!("store: commands with different delays cannot be mixed on one connection");
         }
@@ -340,6 +388,24 @@ mod tests {
     fn a_warm_up_shorter_than_five_delays_is_refused() {
         let error = format!("{:#}", load(&GOOD.replace("timeout =", "warmup = \"500ms\"\ntimeout =")).unwrap_err());
         assert!(error.contains("write at least 1s"), "{error}");
+    }
+
+    #[test]
+    fn what_would_only_fail_later_is_refused_with_its_key() {
+        let cases = [
+            ("connections = 2000", "connections = 0", "load.connections must be between"),
+            ("connections = 2000", "connections = 2000\nthreads = 0", "load.threads must be between"),
+            ("pool = 16", "pool = 16\nworkers = 0", "server.workers must be between"),
+            ("\"30s\"", "\"0s\"", "load.timeout must be between"),
+            ("status = 200", "status = 20", "no HTTP status"),
+            ("set = \"200ms\"", "sett = \"200ms\"", "`sett` must be one of get, set"),
+            ("[\"sync\", \"async\"]", "[\"sync\", \"sync\"]", "named twice"),
+            ("{ get = 1 }", "{ get = 1, incr = 1 }", "different delays"),
+        ];
+        for (good, bad, words) in cases {
+            let error = format!("{:#}", load(&GOOD.replace(good, bad)).unwrap_err());
+            assert!(error.contains(words), "`{words}` is not in `{error}`");
+        }
     }
 
     #[test]

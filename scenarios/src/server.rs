@@ -53,8 +53,6 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Its command line.
     pub command: Vec<String>,
-    /// Time from its start to its first good answer.
-    pub cold_start: Duration,
 }
 
 impl Server {
@@ -69,7 +67,6 @@ impl Server {
         let asked = SocketAddr::from(([127, 0, 0, 1], port));
         let placeholders = Placeholders { listen: asked.to_string(), ..start.placeholders };
         let command = placeholders.command(&start.stack.run);
-        let began = Instant::now();
         let mut process = Process::start(
             &Start {
                 command: &command,
@@ -79,10 +76,11 @@ impl Server {
                 log: start.log,
             },
             start.guard,
-        )?;
+        )
+        .with_context(|| start.stack.how_to_get())?;
         let addr = if announces { announced(&mut process, start.interrupt)? } else { asked };
         wait_ready(&mut process, addr, start.interrupt)?;
-        Ok(Self { process, addr, command, cold_start: began.elapsed() })
+        Ok(Self { process, addr, command })
     }
 
     /// Its process id.
@@ -183,7 +181,7 @@ pub fn version(
 ) -> Result<String> {
     let command = placeholders.command(&stack.version);
     let how = Start { command: &command, env: &stack.env, cwd: &placeholders.root, cpus: &[], log: log.to_owned() };
-    let mut process = Process::start(&how, guard)?;
+    let mut process = Process::start(&how, guard).with_context(|| stack.how_to_get())?;
     let status = process.wait(interrupt, VERSION_AT_MOST)?;
     let line = interrupt.poll_until(VERSION_AT_MOST, || Ok(process.first_line()))?.unwrap_or_default();
     ensure!(status.success(), "`{}` ended with {status}: {}", command.join(" "), process.log_tail());

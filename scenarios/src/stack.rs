@@ -136,6 +136,15 @@ impl Stack {
         mode == Mode::Sync || self.bridged.contains(&mode)
     }
 
+    /// What to do when its program is not there.
+    pub fn how_to_get(&self) -> String {
+        match (self.language.as_str(), self.setup.as_str()) {
+            (_, setup) if !setup.is_empty() => format!("is it installed? ({setup})"),
+            ("rust", _) => "is it built? (cargo build --release --workspace --bins --locked)".to_owned(),
+            _ => format!("is it built? ({})", self.build.join(" ")),
+        }
+    }
+
     /// The paths in `requires` that are not there, relative to the workspace.
     pub fn missing(&self, root: &Path) -> Vec<String> {
         self.requires.iter().filter(|path| !root.join(path).exists()).cloned().collect()

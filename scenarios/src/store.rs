@@ -161,13 +161,15 @@ impl<'a> Store<'a> {
         if self.admin.connection.req_command(&redis::cmd("PING")).is_ok() {
             return Ok(());
         }
-        match self.process {
-            Some(_) => self.restart(),
-            None => {
-                self.admin = Admin::connect(&self.url)?;
-                Ok(())
-            }
+        if let StoreKind::Url(url) = self.start.kind {
+            self.admin = Admin::connect(url)?;
+            return Ok(());
         }
+        // No server knows it at this point, so it may come back anywhere.
+        drop(self.process.take());
+        let (process, command, url, admin) = start_process(&self.start)?;
+        (self.process, self.command, self.url, self.admin) = (process, command, url, admin);
+        Ok(())
     }
 
     /// Whether our own store process has exited, and its last words.
@@ -230,8 +232,8 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Splits counts into those requests imply, and everything else but what the harness and connecting clients send.
-pub fn split_counts(counts: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+/// The commands that are work: all but those that the harness and connecting clients send.
+pub fn work_counts(counts: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let is_work = |name: &str| {
         let family = name.split('|').next().unwrap_or(name);
         !HANDSHAKES.contains(&family) && !OWN.contains(&family)
@@ -301,7 +303,9 @@ fn launch(start: &StoreStart, command: &[String], port: u16) -> Result<(Process,
         if let Some(status) = process.exit_status()? {
             bail!("the store ended with {status} before it answered: {}", process.log_tail());
         }
-        Ok(Admin::connect(&url).ok())
+        // Somebody else may have taken the port in the meantime: only our own child will do.
+        let ours = |admin: &mut Admin| admin.process_id().is_ok_and(|pid| pid == process.pid());
+        Ok(Admin::connect(&url).ok().and_then(|mut admin| ours(&mut admin).then_some(admin)))
     })?;
     let admin =
         admin.with_context(|| format!("the store did not answer within {READY_AT_MOST:?}: {}", process.log_tail()))?;
@@ -350,6 +354,12 @@ impl Admin {
             return Ok("embedded".to_owned());
         }
         Ok(format!("redis {}", value("redis_version").context("INFO names no redis_version")?))
+    }
+
+    fn process_id(&mut self) -> Result<u32> {
+        let info = self.info("server")?;
+        let id = info.iter().find(|(key, _)| key == "process_id").context("INFO names no process_id")?;
+        Ok(id.1.parse()?)
     }
 
     /// A store that is somebody's must not be paused, refused and overwritten by us.
@@ -470,7 +480,7 @@ mod tests {
         let counts =
             [("get", 5), ("client|setinfo", 2), ("hello", 1), ("info", 1), ("config|resetstat", 1), ("del", 1)];
         let counts = counts.map(|(name, n)| (name.to_owned(), n)).into();
-        let work: Vec<String> = split_counts(&counts).into_keys().collect();
+        let work: Vec<String> = work_counts(&counts).into_keys().collect();
         assert_eq!(work, ["del", "get"]);
     }
 

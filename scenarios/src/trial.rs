@@ -15,12 +15,13 @@ use crate::{
     conformance::StoreControl,
     guard::Guard,
     interrupt::{Interrupt, Interrupted},
+    meta::redacted,
     placement::Cpus,
     process::{Process, Start},
     scenario::{Request, Scenario, mode_word},
     server::{Server, ServerStart},
     stack::{Placeholders, Stack, UsesStore},
-    store::{DelayReport, Store, split_counts},
+    store::{DelayReport, Store, work_counts},
     units::show_duration,
     verdict::{self, Evidence},
     verify::Verifier,
@@ -79,7 +80,7 @@ pub struct Trial<'a> {
 struct Measured {
     result: LoadResult,
     counts: BTreeMap<String, u64>,
-    delays: Vec<DelayReport>,
+    reports: BTreeMap<String, DelayReport>,
 }
 
 impl Trial<'_> {
@@ -116,7 +117,7 @@ impl Trial<'_> {
         store.set_delays(&BTreeMap::new())?;
         store.forget_keys()?;
         let mut server = self.start_server(bench, store)?;
-        row.commands.insert("server".into(), server.command.clone());
+        row.commands.insert("server".into(), redacted(&server.command));
         let verifier = Verifier { addr: server.addr, request: self.request, mode: self.mode };
         if uses_store {
             verifier.before_loading(store)?;
@@ -135,10 +136,9 @@ impl Trial<'_> {
         if let Some(death) = store.death() {
             bail!("{death}");
         }
-        let counts = split_counts(&store.command_counts()?);
+        let counts = work_counts(&store.command_counts()?);
         let reports = store.delay_reports()?;
-        let delays = self.request.store.keys().filter_map(|command| reports.get(command).copied()).collect();
-        self.fill(bench, row, &Measured { result, counts, delays })
+        self.fill(bench, row, &Measured { result, counts, reports })
     }
 
     fn start_server(&self, bench: &Bench, store: &Store) -> Result<Server> {
@@ -224,13 +224,19 @@ impl Trial<'_> {
         words
     }
 
-    /// What can be reached at most, and why.
-    fn ceiling(&self, delays: &[DelayReport]) -> Option<(f64, String)> {
+    /// What can be reached at most, and why: the lower of what the store's delays and the null server allow.
+    fn ceiling(&self, reports: &BTreeMap<String, DelayReport>) -> Option<(f64, String)> {
+        let null = self.null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
+        [self.delay_ceiling(reports), null].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    fn delay_ceiling(&self, reports: &BTreeMap<String, DelayReport>) -> Option<(f64, String)> {
         let least = self.least();
-        if least.is_zero() || self.stack.store == UsesStore::None {
-            return self.null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
+        if least.is_zero() {
+            return None;
         }
-        let measured_us: f64 = delays.iter().map(|delay| delay.mean_us).sum();
+        let mean_us = |(command, n): (&String, &u64)| reports.get(command).map(|report| report.mean_us * *n as f64);
+        let measured_us: f64 = self.request.store.iter().filter_map(mean_us).sum();
         let delay_us = if measured_us > 0.0 { measured_us } else { least.as_micros() as f64 };
         let (connections, pool) = (self.scenario.load.connections, self.scenario.server.pool);
         let (parallel, what) = match self.stack.is_pool_bounded(self.mode) && pool < connections {
@@ -256,7 +262,7 @@ impl Trial<'_> {
         }
         let result = &measured.result;
         // An answer that was an error may or may not have reached the store, on either side of the count.
-        let slack: u64 = result.errors.values().sum();
+        let slack: u64 = verdict::error_counts(result).map(|(_, n)| n).sum();
         for (command, per_answer) in &self.request.store {
             let seen = measured.counts.get(command).copied().unwrap_or_default();
             let least = per_answer * result.requests_total.saturating_sub(slack);
@@ -279,12 +285,14 @@ impl Trial<'_> {
         self.compare_counts(measured)?;
         let watched = |name: &str| result.watched.get(name).map(|tree| tree.total);
         let server = watched(WATCH_SERVER).context("the result holds no cost of the server")?;
-        let ceiling = self.ceiling(&measured.delays);
+        let ceiling = self.ceiling(&measured.reports);
+        let of_request = self.request.store.keys().filter_map(|command| measured.reports.get(command));
+        let delays: Vec<DelayReport> = of_request.copied().collect();
         let evidence = Evidence {
             result,
             cpus: bench.cpus,
             least: self.least(),
-            delays: &measured.delays,
+            delays: &delays,
             ceiling: ceiling.as_ref().map(|(rate, _)| *rate),
             store_cpu_s: watched(WATCH_STORE).map(|store| store.cpu_s),
             server_cpu_s: server.cpu_s,
@@ -349,7 +357,7 @@ impl Trial<'_> {
             window_s: 0.0,
             started: jiff::Timestamp::now().to_string(),
             cpus: cpus.map(|(who, cpus)| (who.to_owned(), cpus.clone())).into(),
-            commands: BTreeMap::from([("store".to_owned(), store.command().to_vec())]),
+            commands: BTreeMap::from([("store".to_owned(), redacted(store.command()))]),
             server_sha256: self.server_sha256.clone(),
             raw: None,
             wrk: None,

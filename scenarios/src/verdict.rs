@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stackbench_reports::row::Verdict;
-use stackload::result::{ClientVerdictKind, CpuTicks, LoadResult};
+use stackload::result::{ClientVerdictKind, CpuTicks, ErrorKind, LoadResult, Second};
 
 use crate::store::DelayReport;
 
@@ -59,18 +59,22 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         .unwrap_or_else(|| limit(evidence))
 }
 
+/// What went wrong. A status above 399 is no error by itself: the client was told which status to expect, and counts any
+/// other as unexpected.
+pub fn error_counts(result: &LoadResult) -> impl Iterator<Item = (&ErrorKind, &u64)> {
+    result.errors.iter().filter(|(kind, _)| **kind != ErrorKind::Status)
+}
+
 fn errors(evidence: &Evidence) -> Option<Judgement> {
-    let errors = &evidence.result.errors;
-    let total: u64 = errors.values().sum();
-    // A connection that hangs shows as timeouts too; `starved` says more.
-    if total == 0 || evidence.result.connections.starved > 0 {
+    // Connections that starve may time out as well; `starved` says more.
+    if error_counts(evidence.result).count() == 0 || evidence.result.verdict.kind == ClientVerdictKind::Starved {
         return None;
     }
-    let kinds: Vec<String> = errors.iter().map(|(kind, n)| format!("{n} × {}", kebab(kind))).collect();
+    let kinds: Vec<String> = error_counts(evidence.result).map(|(kind, n)| format!("{n} × {}", kebab(kind))).collect();
     Some((Verdict::Errors, format!("{} in {} answers", kinds.join(", "), evidence.result.requests_total)))
 }
 
-fn kebab(kind: &stackload::result::ErrorKind) -> String {
+fn kebab(kind: &ErrorKind) -> String {
     serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -111,9 +115,12 @@ fn store_late(evidence: &Evidence) -> Option<Judgement> {
 }
 
 fn noisy(evidence: &Evidence) -> Option<Judgement> {
-    let cpus = &evidence.result.cpus;
+    // Only CPUs that this run may use: what happens on the others is somebody else's.
+    let allowed = &evidence.cpus.allowed;
+    let cpus: Vec<CpuTicks> = evidence.result.cpus.iter().filter(|c| allowed.contains(&c.cpu)).copied().collect();
     let capacity_s = evidence.result.window_s * cpus.len() as f64;
-    let steal_s: f64 = cpus.iter().map(|cpu| seconds(cpu.steal)).sum();
+    let sum = |ticks: fn(&CpuTicks) -> u64| cpus.iter().map(|cpu| seconds(ticks(cpu))).sum::<f64>();
+    let steal_s = sum(|cpu| cpu.steal);
     if steal_s > NOISE * capacity_s {
         let share = 100.0 * steal_s / capacity_s;
         return Some((
@@ -121,9 +128,14 @@ fn noisy(evidence: &Evidence) -> Option<Judgement> {
             format!("the hypervisor took {share:.0} % of the CPU time; measure on a quieter host"),
         ));
     }
-    let known_s = evidence.server_cpu_s + evidence.store_cpu_s? + evidence.result.client.cpu_s;
-    let foreign_s = busy_s(cpus) - steal_s - known_s;
-    (foreign_s > NOISE * capacity_s).then(|| {
+    // With a store that is not ours there is a share we cannot know, so foreign time cannot be told.
+    let known_s = evidence.server_cpu_s + evidence.store_cpu_s.unwrap_or_default() + evidence.result.client.cpu_s;
+    let in_processes_s = sum(|cpu| cpu.user + cpu.system);
+    // Kernels built with IRQ_TIME_ACCOUNTING keep interrupts out of the clocks of processes, others charge them to whom they
+    // interrupt. Where the known processes have more than all time outside interrupts, it is the latter.
+    let interrupts_s = if in_processes_s < known_s { sum(|cpu| cpu.irq) } else { 0.0 };
+    let foreign_s = in_processes_s + interrupts_s - known_s;
+    (evidence.store_cpu_s.is_some() && foreign_s > NOISE * capacity_s).then(|| {
         let share = 100.0 * foreign_s / capacity_s;
         (Verdict::Noisy, format!("other programs used {share:.0} % of the CPU time; stop them and measure again"))
     })
@@ -139,25 +151,17 @@ fn seconds(ticks: u64) -> f64 {
 }
 
 fn unsteady(evidence: &Evidence) -> Option<Judgement> {
-    let seconds = &evidence.result.per_second;
-    let third = seconds.len() / 3;
+    // The last entry may be a fraction of a second, and fewer than three whole seconds have no thirds.
+    let whole = evidence.result.per_second.len().min(evidence.result.window_s.floor() as usize);
+    let third = whole / 3;
     if third == 0 {
         return None;
     }
-    let rate = |part: &[stackload::result::Second]| part.iter().map(|s| s.requests).sum::<u64>() as f64 / third as f64;
-    // The last entry may be a fraction of a second.
-    let whole = evidence.result.window_s.floor() as usize;
-    let seconds = &seconds[..whole.min(seconds.len())];
-    if seconds.len() < 3 {
-        return None;
-    }
-    let (first, last) = (rate(&seconds[..third]), rate(&seconds[seconds.len() - third..]));
-    let change = last / first - 1.0;
-    (first > 0.0 && change.abs() > UNSTEADY).then(|| {
-        let text = format!(
-            "{first:.0}/s in the first third of the window, {last:.0}/s in the last ({:+.0} %)",
-            100.0 * change
-        );
+    let rate = |part: &[Second]| part.iter().map(|second| second.requests).sum::<u64>() as f64 / third as f64;
+    let seconds = &evidence.result.per_second[..whole];
+    let (first, last) = (rate(&seconds[..third]), rate(&seconds[whole - third..]));
+    ((last - first).abs() > UNSTEADY * first.max(last)).then(|| {
+        let text = format!("{first:.0}/s in the first third of the window, {last:.0}/s in the last");
         (Verdict::Unsteady, format!("{text}; lengthen the warm-up or the window"))
     })
 }
@@ -166,7 +170,7 @@ fn unsteady(evidence: &Evidence) -> Option<Judgement> {
 fn limit(evidence: &Evidence) -> Judgement {
     let rate = evidence.result.requests as f64 / evidence.result.window_s;
     let reached = evidence.ceiling.map_or(0.0, |ceiling| rate / ceiling);
-    let server = busy_share(evidence, &evidence.cpus.server);
+    let server = server_share(evidence);
     let delayed = !evidence.least.is_zero();
     if server >= SATURATED {
         return (Verdict::Ok, String::new());
@@ -188,14 +192,22 @@ fn limit(evidence: &Evidence) -> Judgement {
     (Verdict::Idle, format!("{text}; something else holds it back (locks, too small a pool, waiting)"))
 }
 
-fn peers(evidence: &Evidence) -> Option<Judgement> {
+/// How busy the server's CPUs were; where nobody is bound, how much of all CPUs the server itself used.
+fn server_share(evidence: &Evidence) -> f64 {
     if evidence.cpus.server.is_empty() {
-        return None;
+        return evidence.server_cpu_s / (evidence.result.window_s * evidence.cpus.allowed.len() as f64);
     }
-    let (client, store) = (busy_share(evidence, &evidence.cpus.client), busy_share(evidence, &evidence.cpus.store));
+    busy_share(evidence, &evidence.cpus.server)
+}
+
+/// Whether client or store, on their CPUs or on all, left too little to the others.
+fn peers(evidence: &Evidence) -> Option<Judgement> {
+    let cpus = evidence.cpus;
+    let apart = !cpus.server.is_empty() && !cpus.store.is_empty() && !cpus.peers_share();
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     let text = |who: &str, share: f64| format!("the CPUs of {who} were {} busy, the server's were not", percent(share));
-    if !evidence.cpus.peers_share() {
+    if apart {
+        let (client, store) = (busy_share(evidence, &cpus.client), busy_share(evidence, &cpus.store));
         return match (client >= PEERS_SATURATED, store >= PEERS_SATURATED) {
             (true, true) => Some((Verdict::PeerLimitedBoth, text("client and store", client.min(store)))),
             (true, false) => Some((Verdict::PeerLimitedClient, text("the client", client))),
@@ -203,10 +215,14 @@ fn peers(evidence: &Evidence) -> Option<Judgement> {
             (false, false) => None,
         };
     }
-    (client >= PEERS_SATURATED).then(|| {
+    let shared = if cpus.server.is_empty() { &cpus.allowed } else { &cpus.client };
+    let busy = busy_share(evidence, shared);
+    (busy >= PEERS_SATURATED).then(|| {
         let (client_s, store_s) = (evidence.result.client.cpu_s, evidence.store_cpu_s.unwrap_or_default());
         let share = client_s / (client_s + store_s).max(f64::MIN_POSITIVE);
-        let text = format!("{} ({} of it the client)", text("client and store", client), percent(share));
+        let whose = if cpus.server.is_empty() { "all CPUs were" } else { "the CPU of client and store was" };
+        let text =
+            format!("{whose} {} busy ({} of what the two used went to the client)", percent(busy), percent(share));
         match share {
             share if share >= DOMINANT_PEER => (Verdict::PeerLimitedClient, text),
             share if share <= 1.0 - DOMINANT_PEER => (Verdict::PeerLimitedStore, text),
@@ -215,9 +231,11 @@ fn peers(evidence: &Evidence) -> Option<Judgement> {
     })
 }
 
-/// Busy share of a set of CPUs; of all when the set is empty.
+/// Mean busy share of a set of CPUs.
 fn busy_share(evidence: &Evidence, set: &[u32]) -> f64 {
-    let of_set: Vec<f64> =
-        evidence.result.cpus.iter().filter(|c| set.is_empty() || set.contains(&c.cpu)).map(CpuTicks::busy).collect();
+    let of_set: Vec<f64> = evidence.result.cpus.iter().filter(|c| set.contains(&c.cpu)).map(CpuTicks::busy).collect();
     if of_set.is_empty() { 0.0 } else { of_set.iter().sum::<f64>() / of_set.len() as f64 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,12 +74,12 @@ fn answers_with_another_body_or_status_are_named() {
 
 #[test]
 fn a_server_that_dies_under_load_is_a_row_with_its_exit_status_and_last_words() {
-    fails("dies", "", &["exit status: 3"]);
+    fails("dies", "", &["exit status: 3", "was one too many"]);
 }
 
 #[test]
 fn a_server_that_does_not_start_is_a_row_with_its_last_words() {
-    fails("no-start", "", &["before it listened"]);
+    fails("no-start", "", &["before it listened", "this trap never starts"]);
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! Each verdict from evidence that calls for it and for no other.
+
+use std::collections::BTreeMap;
+
+use stackload::result::{
+    Censored, ClientVerdict, Connections, Histograms, LatencySummary, LoadModel, LoadShape, ProcessUsage, SCHEMA,
+    TurnSummary,
+};
+
+use super::*;
+use crate::placement::Cpus;
+
+/// Ten seconds at 1000 answers a second, the server's CPU 1 saturated, CPU 0 half busy, all of it accounted for.
+fn healthy() -> LoadResult {
+    let second = Second { requests: 1000, bytes: 0, errors: 0, latency: String::new() };
+    LoadResult {
+        schema: SCHEMA.to_owned(),
+        version: String::new(),
+        command: Vec::new(),
+        url: String::new(),
+        load: LoadShape {
+            model: LoadModel::Closed,
+            threads: 1,
+            connections: 20,
+            depth: 1,
+            duration_s: 10.0,
+            warmup_s: 1.0,
+            spread_s: 0.0,
+            timeout_s: 30.0,
+        },
+        window_started_unix_us: 0,
+        window_s: 10.0,
+        requests: 10_000,
+        requests_total: 11_000,
+        in_flight_at_end: 20,
+        bytes: 0,
+        statuses: BTreeMap::from([(200, 10_000)]),
+        errors: BTreeMap::new(),
+        latency_us: LatencySummary { count: 10_000, min: 20_100, p50: 20_500, ..LatencySummary::default() },
+        histograms: Histograms { raw: String::new(), corrected: None },
+        censored: Censored { count: 20, age_min_us: 1, age_median_us: 2, age_max_us: 9_500_000, ages: String::new() },
+        connections: Connections {
+            answers: vec![500; 20],
+            never_answered: 0,
+            starved: 0,
+            answers_min: 500,
+            answers_median: 500,
+            answers_max: 500,
+            jain: 1.0,
+            opened: 20,
+        },
+        occupancy: 1.0,
+        per_second: vec![second; 10],
+        event_loop_turn_us: TurnSummary::default(),
+        client: ProcessUsage { cpu_s: 3.0, ..ProcessUsage::default() },
+        watched: BTreeMap::new(),
+        cpus: vec![cpu(0, 500), cpu(1, 1000)],
+        verdict: ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() },
+    }
+}
+
+/// A CPU that was busy for so many of a thousand ticks (ten seconds).
+fn cpu(cpu: u32, busy: u64) -> CpuTicks {
+    CpuTicks { cpu, user: busy / 2, system: busy - busy / 2, irq: 0, idle: 1000 - busy, steal: 0 }
+}
+
+fn two_cores() -> Cpus {
+    Cpus { server: vec![1], store: vec![0], client: vec![0], allowed: vec![0, 1] }
+}
+
+/// What the tests vary beside the client's result.
+struct Case {
+    cpus: Cpus,
+    least_ms: u64,
+    late_us_p99: f64,
+    ceiling: Option<f64>,
+    store_cpu_s: Option<f64>,
+    server_cpu_s: f64,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        let (cpus, store_cpu_s) = (two_cores(), Some(2.0));
+        Self { cpus, least_ms: 0, late_us_p99: 0.0, ceiling: None, store_cpu_s, server_cpu_s: 10.0 }
+    }
+}
+
+fn verdict(result: &LoadResult, case: &Case) -> Judgement {
+    judge(&Evidence {
+        result,
+        cpus: &case.cpus,
+        least: Duration::from_millis(case.least_ms),
+        delays: &[DelayReport { mean_us: case.least_ms as f64 * 1e3, late_us_p99: case.late_us_p99 }],
+        ceiling: case.ceiling,
+        store_cpu_s: case.store_cpu_s,
+        server_cpu_s: case.server_cpu_s,
+    })
+}
+
+/// A server that was idle for half of the time.
+fn half_idle() -> (LoadResult, Case) {
+    let result = LoadResult { cpus: vec![cpu(0, 500), cpu(1, 500)], ..healthy() };
+    (result, Case { server_cpu_s: 5.0, ..Case::default() })
+}
+
+#[test]
+fn a_saturated_server_is_ok_without_a_reason() {
+    assert_eq!(verdict(&healthy(), &Case::default()), (Verdict::Ok, String::new()));
+}
+
+#[test]
+fn errors_are_named_by_kind_but_an_expected_status_is_none() {
+    let errors = BTreeMap::from([(ErrorKind::Status, 11_000), (ErrorKind::Eof, 3)]);
+    let (kind, reason) = verdict(&LoadResult { errors, ..healthy() }, &Case::default());
+    assert_eq!((kind, reason.as_str()), (Verdict::Errors, "3 × eof in 11000 answers"));
+    let errors = BTreeMap::from([(ErrorKind::Status, 11_000)]);
+    assert_eq!(verdict(&LoadResult { errors, ..healthy() }, &Case::default()).0, Verdict::Ok);
+}
+
+#[test]
+fn starvation_tells_how_many_and_how_long() {
+    let mut result = healthy();
+    result.verdict.kind = ClientVerdictKind::Starved;
+    result.connections.answers[4..].fill(0);
+    result.connections.never_answered = 16;
+    let (kind, reason) = verdict(&result, &Case::default());
+    assert_eq!(kind, Verdict::Starved);
+    assert_eq!(reason, "serves 4 of 20 connections and starves 16; the oldest request waited 9.5 s");
+}
+
+#[test]
+fn an_answer_before_the_store_s_is_impossible() {
+    let case = Case { least_ms: 21, ..Case::default() };
+    let (kind, reason) = verdict(&healthy(), &case);
+    assert_eq!(kind, Verdict::Impossible);
+    assert!(reason.contains("20100 µs") && reason.contains("21000 µs"), "{reason}");
+}
+
+#[test]
+fn a_store_is_late_only_by_more_than_two_milliseconds_and_a_twentieth() {
+    let late = |least_ms, late_us_p99| verdict(&healthy(), &Case { least_ms, late_us_p99, ..Case::default() }).0;
+    assert_eq!(late(20, 2_500.0), Verdict::StoreLate);
+    assert_eq!(late(20, 1_500.0), Verdict::Ok, "less than 2 ms");
+    let mut slow = healthy();
+    slow.latency_us.min = 200_000;
+    let case = Case { least_ms: 200, late_us_p99: 2_500.0, ..Case::default() };
+    assert_eq!(verdict(&slow, &case).0, Verdict::Ok, "less than a twentieth of 200 ms");
+}
+
+#[test]
+fn stolen_and_foreign_time_are_noise() {
+    let mut stolen = healthy();
+    stolen.cpus[0].steal = 150;
+    assert!(verdict(&stolen, &Case::default()).1.contains("hypervisor"));
+    let foreign = Case { server_cpu_s: 8.0, ..Case::default() };
+    let (kind, reason) = verdict(&healthy(), &foreign);
+    assert_eq!(kind, Verdict::Noisy);
+    assert!(reason.contains("10 %"), "{reason}");
+}
+
+#[test]
+fn interrupts_are_nobody_s_noise_whether_the_kernel_charges_them_to_processes_or_not() {
+    let mut result = healthy();
+    // Three of CPU 1's ten seconds in interrupts.
+    result.cpus[1] = CpuTicks { cpu: 1, user: 200, system: 500, irq: 300, idle: 0, steal: 0 };
+    assert_eq!(verdict(&result, &Case { server_cpu_s: 10.0, ..Case::default() }).0, Verdict::Ok, "charged");
+    assert_eq!(verdict(&result, &Case { server_cpu_s: 7.0, ..Case::default() }).0, Verdict::Ok, "kept apart");
+}
+
+#[test]
+fn a_cpu_this_run_may_not_use_makes_no_noise() {
+    let mut result = healthy();
+    result.cpus.push(cpu(2, 1000));
+    assert_eq!(verdict(&result, &Case::default()).0, Verdict::Ok);
+}
+
+#[test]
+fn a_window_whose_ends_differ_is_unsteady_and_so_is_one_that_began_with_nothing() {
+    let mut result = healthy();
+    result.per_second[0].requests = 800;
+    assert_eq!(verdict(&result, &Case::default()).0, Verdict::Unsteady);
+    result.per_second[..3].iter_mut().for_each(|second| second.requests = 0);
+    assert_eq!(verdict(&result, &Case::default()).0, Verdict::Unsteady);
+}
+
+#[test]
+fn a_rate_near_the_delay_s_ceiling_is_latency_bound() {
+    let (result, case) = half_idle();
+    let case = Case { least_ms: 20, ceiling: Some(1_020.0), ..case };
+    let (kind, reason) = verdict(&result, &case);
+    assert_eq!((kind, reason.as_str()), (Verdict::LatencyBound, "98.0 % of the ceiling that the store's delay sets"));
+    let far = Case { ceiling: Some(1_100.0), ..case };
+    assert_eq!(verdict(&result, &far).0, Verdict::Idle);
+}
+
+#[test]
+fn on_shared_cpus_the_peer_that_used_most_is_named() {
+    let (mut result, case) = half_idle();
+    result.cpus[0] = cpu(0, 950);
+    let named = |client_s, store_s| {
+        let mut result = result.clone();
+        result.client.cpu_s = client_s;
+        verdict(&result, &Case { store_cpu_s: Some(store_s), cpus: two_cores(), ..case }).0
+    };
+    assert_eq!(named(8.0, 1.5), Verdict::PeerLimitedClient);
+    assert_eq!(named(1.5, 8.0), Verdict::PeerLimitedStore);
+    assert_eq!(named(4.5, 5.0), Verdict::PeerLimitedBoth);
+}
+
+#[test]
+fn on_cpus_of_their_own_each_peer_answers_for_itself() {
+    let cpus = Cpus { server: vec![3], store: vec![1], client: vec![2], allowed: vec![0, 1, 2, 3] };
+    let named = |store, client| {
+        let result = LoadResult { cpus: vec![cpu(0, 0), cpu(1, store), cpu(2, client), cpu(3, 500)], ..healthy() };
+        verdict(&result, &Case { cpus: cpus.clone(), server_cpu_s: 12.0, store_cpu_s: Some(9.0), ..Case::default() }).0
+    };
+    assert_eq!(named(950, 100), Verdict::PeerLimitedStore);
+    assert_eq!(named(100, 950), Verdict::PeerLimitedClient);
+    assert_eq!(named(950, 950), Verdict::PeerLimitedBoth);
+    assert_eq!(named(500, 500), Verdict::Idle);
+}
+
+#[test]
+fn a_busy_machine_is_not_the_server_s_merit_when_nobody_is_bound() {
+    let cpus = Cpus { server: vec![], store: vec![], client: vec![], allowed: vec![0, 1] };
+    let mut result = LoadResult { cpus: vec![cpu(0, 1000), cpu(1, 1000)], ..healthy() };
+    result.client.cpu_s = 9.0;
+    let case = Case { cpus, store_cpu_s: Some(1.0), server_cpu_s: 10.0, ..Case::default() };
+    assert_eq!(verdict(&result, &case).0, Verdict::PeerLimitedClient);
+}
+
+#[test]
+fn a_late_client_is_named_when_nobody_else_is() {
+    let (mut result, case) = half_idle();
+    result.verdict = ClientVerdict { kind: ClientVerdictKind::ClientLimited, reason: "its loop was late".to_owned() };
+    assert_eq!(verdict(&result, &case), (Verdict::ClientLimited, "its loop was late".to_owned()));
+}
