@@ -67,7 +67,7 @@ fn load(options: &Options) -> Result<Ending> {
     let (outcome, ending) = run::run(&plan, options, &mut signals, || print(&report::heading(options)))?;
     let raw = outcome.latencies.distribution(u64::MAX);
     let in_time = outcome.latencies.distribution(options.timeout_ns / 1000);
-    let verdict = verdict::judge(&outcome, &raw, options.timeout_ns, options.expect_status.is_some());
+    let verdict = verdict::judge(&outcome, &raw, options.expect_status.is_some());
     print(&WrkFigures::of(&outcome, &in_time, options.latency).text());
     print(&report::footer(&outcome, &verdict));
     if let Some(file) = file {

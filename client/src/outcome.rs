@@ -12,9 +12,9 @@ use crate::latency::{Distribution, Latencies};
 use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, TreeUsage, TurnSummary};
 use crate::tally::{ErrorCounts, SecondTally, hdr};
 
-/// A connection without an answer counts as starved if a request was in flight on it for this share of the window: all of
-/// it but the time that opening and the first write take.
-const STARVED_WINDOW_SHARE: f64 = 0.95;
+/// A connection that was answered before counts as starved only beyond this many times the median latency: at saturation
+/// every request waits long, and the slowest of a short window are in flight for more than half of it without any unfairness.
+const STARVED_MEDIANS: u64 = 10;
 
 /// The measured window, and what was read at its edges.
 #[derive(Debug, Clone)]
@@ -63,9 +63,8 @@ pub struct Outcome {
     pub rates: Distribution,
     /// Who was served how often.
     pub connections: Connections,
-    /// Ages of the requests in flight on connections that never finished one, in nanoseconds. A connection that broke instead
-    /// of waiting is not among them: that is an error, not starvation.
-    pub unanswered_ages_ns: Vec<u64>,
+    /// Those among the starved connections that were still being established at the end.
+    pub starved_connecting: u64,
     /// Ages of the requests in flight at the end, ascending, in microseconds.
     pub ages_us: Vec<u64>,
     /// Share of connection-time spent waiting for an answer.
@@ -79,8 +78,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Adds up what the loops counted.
-    pub fn new(loops: Vec<LoopOutcome>, window: Window) -> Self {
+    /// Adds up what the loops counted. `timeout_ns` bounds the wait after which a connection counts as starved.
+    pub fn new(loops: Vec<LoopOutcome>, window: Window, timeout_ns: u64) -> Self {
         let mut connections: Vec<ConnectionOutcome> = Vec::new();
         let mut latencies = Latencies::new();
         let (mut errors, mut errors_total) = (ErrorCounts::default(), ErrorCounts::default());
@@ -101,6 +100,7 @@ impl Outcome {
         let waiting_ns = sum(|each| each.tally.waiting_ns);
         let busiest_ns = loops.iter().map(|each| each.tally.cpu_ns).max().unwrap_or(0);
         let seconds: Vec<&[SecondTally]> = loops.iter().map(|each| each.tally.seconds.as_slice()).collect();
+        let patience = Patience::new(&window, timeout_ns, latencies.distribution(u64::MAX).percentile(50.0) * 1000);
         let samples = loops.iter().flat_map(|each| each.tally.rate_samples.iter().copied());
         Self {
             requests: sum(|each| each.tally.requests),
@@ -111,8 +111,11 @@ impl Outcome {
             errors_total,
             latencies,
             rates: Distribution::of_samples(samples),
-            connections: summarise(&connections, &window, sum(|each| each.tally.opened)),
-            unanswered_ages_ns: unanswered_ages(&connections, &window),
+            connections: summarise(&connections, &patience, sum(|each| each.tally.opened)),
+            starved_connecting: connections
+                .iter()
+                .filter(|each| each.connecting_since_ns.is_some() && patience.ends_for(each))
+                .count() as u64,
             ages_us: ages(&connections, &window),
             occupancy: occupancy(waiting_ns, &connections, &window),
             per_second: merge_seconds(&seconds),
@@ -140,21 +143,42 @@ impl Outcome {
     }
 }
 
-fn summarise(connections: &[ConnectionOutcome], window: &Window, opened: u64) -> Connections {
+/// How long a connection may wait at the end of a run before it counts as starved.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    close_ns: u64,
+    /// For one that never had an answer: the timeout, or half the window if that is shorter.
+    unanswered_ns: u64,
+    /// For one that had.
+    answered_ns: u64,
+}
+
+impl Patience {
+    /// `median_ns` is the median latency of the window, 0 if there were no answers in it.
+    fn new(window: &Window, timeout_ns: u64, median_ns: u64) -> Self {
+        let unanswered_ns = timeout_ns.min(window.length_ns() / 2);
+        let answered_ns = unanswered_ns.max(median_ns.saturating_mul(STARVED_MEDIANS));
+        Self { close_ns: window.close_ns, unanswered_ns, answered_ns }
+    }
+
+    /// Whether the connection, at the end, had waited too long for an answer or for being established. One that broke
+    /// instead of waiting is not meant: that is an error, not starvation.
+    fn ends_for(&self, connection: &ConnectionOutcome) -> bool {
+        let limit_ns = if connection.ever_answered { self.answered_ns } else { self.unanswered_ns };
+        let since_ns = connection.in_flight_since_ns.or(connection.connecting_since_ns);
+        since_ns.is_some_and(|since_ns| self.close_ns.saturating_sub(since_ns) > limit_ns)
+    }
+}
+
+fn summarise(connections: &[ConnectionOutcome], patience: &Patience, opened: u64) -> Connections {
     let answers: Vec<u64> = connections.iter().map(|connection| connection.answers).collect();
     let mut sorted = answers.clone();
     sorted.sort_unstable();
-    let long_ns = window.length_ns() as f64 * STARVED_WINDOW_SHARE;
-    let in_window_ns = |since_ns: u64| window.close_ns.saturating_sub(since_ns.max(window.open_ns)) as f64;
-    let starved = connections
-        .iter()
-        .filter(|connection| connection.answers == 0)
-        .filter(|connection| connection.in_flight_since_ns.is_some_and(|since_ns| in_window_ns(since_ns) >= long_ns));
     let sum: f64 = answers.iter().map(|count| *count as f64).sum();
     let squares: f64 = answers.iter().map(|count| (*count as f64).powi(2)).sum();
     Connections {
         never_answered: connections.iter().filter(|connection| !connection.ever_answered).count() as u64,
-        starved: starved.count() as u64,
+        starved: connections.iter().filter(|connection| patience.ends_for(connection)).count() as u64,
         answers_min: sorted.first().copied().unwrap_or(0),
         answers_median: median(&sorted),
         answers_max: sorted.last().copied().unwrap_or(0),
@@ -162,11 +186,6 @@ fn summarise(connections: &[ConnectionOutcome], window: &Window, opened: u64) ->
         opened,
         answers,
     }
-}
-
-fn unanswered_ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
-    let unanswered = connections.iter().filter(|connection| !connection.ever_answered);
-    unanswered.filter_map(|connection| Some(window.close_ns.saturating_sub(connection.in_flight_since_ns?))).collect()
 }
 
 fn ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
@@ -180,8 +199,11 @@ fn occupancy(waiting_ns: u64, connections: &[ConnectionOutcome], window: &Window
     let in_flight = connections.iter().filter_map(|connection| connection.in_flight_since_ns);
     let in_flight_ns: u64 =
         in_flight.map(|since_ns| window.close_ns.saturating_sub(since_ns.max(window.open_ns))).sum();
+    // A loop learns of the closing a moment after its instant and may count answers until then. Whatever lies beyond the
+    // instant was not waited in the window.
+    let beyond_ns: u64 = connections.iter().map(|each| each.last_answer_ns.saturating_sub(window.close_ns)).sum();
     let all_ns = connections.len() as f64 * window.length_ns() as f64;
-    if all_ns > 0.0 { (waiting_ns + in_flight_ns) as f64 / all_ns } else { 0.0 }
+    if all_ns > 0.0 { (waiting_ns.saturating_sub(beyond_ns) + in_flight_ns) as f64 / all_ns } else { 0.0 }
 }
 
 fn median(sorted: &[u64]) -> u64 {
@@ -236,15 +258,55 @@ mod tests {
     }
 
     fn connection(index: u32, answers: u64, in_flight_since_ns: Option<u64>) -> ConnectionOutcome {
-        ConnectionOutcome { index, answers, ever_answered: answers > 0, in_flight_since_ns }
+        ConnectionOutcome {
+            index,
+            answers,
+            ever_answered: answers > 0,
+            last_answer_ns: 0,
+            in_flight_since_ns,
+            connecting_since_ns: None,
+        }
+    }
+
+    /// How many of these are starved after a window of 10 µs, with this timeout and median latency.
+    fn starved(connections: &[ConnectionOutcome], timeout_ns: u64, median_ns: u64) -> u64 {
+        summarise(connections, &Patience::new(&window(), timeout_ns, median_ns), 3).starved
     }
 
     #[test]
-    fn a_connection_is_starved_only_if_it_waited_all_the_window() {
-        let connections = [connection(0, 3, Some(10_900)), connection(1, 0, Some(500)), connection(2, 0, Some(6_000))];
-        let summary = summarise(&connections, &window(), 3);
+    fn a_summary_says_who_was_served() {
+        let connections = [connection(0, 3, Some(10_900)), connection(1, 0, Some(500)), connection(2, 0, Some(6_500))];
+        let summary = summarise(&connections, &Patience::new(&window(), u64::MAX, 0), 3);
         assert_eq!((summary.starved, summary.never_answered, summary.answers_max), (1, 2, 3));
         assert!((summary.jain - 1.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_connection_that_was_answered_and_then_left_waiting_is_starved() {
+        let connections = [connection(0, 1, Some(5_000)), connection(1, 500, Some(10_900))];
+        assert_eq!(starved(&connections, u64::MAX, 20), 1);
+        // The timeout bounds the patience in a long window.
+        assert_eq!(starved(&[connection(0, 1, Some(9_000))], 1_000, 20), 1);
+    }
+
+    #[test]
+    fn at_saturation_a_long_wait_is_no_starvation() {
+        let connections = [connection(0, 1, Some(4_000)), connection(1, 2, Some(5_500))];
+        assert_eq!(starved(&connections, u64::MAX, 3_000), 0);
+        // One that was never answered cannot claim that.
+        assert_eq!(starved(&[connection(0, 0, Some(4_000))], u64::MAX, 3_000), 1);
+    }
+
+    #[test]
+    fn a_connection_that_is_never_established_is_starved() {
+        let connecting = ConnectionOutcome { connecting_since_ns: Some(1_500), ..connection(0, 0, None) };
+        assert_eq!(starved(&[connecting], u64::MAX, 0), 1);
+    }
+
+    #[test]
+    fn answers_counted_after_the_closing_do_not_raise_the_occupancy_above_1() {
+        let late = ConnectionOutcome { last_answer_ns: 11_300, ..connection(0, 9, Some(11_300)) };
+        assert_eq!(occupancy(10_300, &[late], &window()), 1.0);
     }
 
     #[test]

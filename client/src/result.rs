@@ -51,7 +51,7 @@ pub struct LoadResult {
     pub connections: Connections,
     /// Share of connection-time spent waiting for an answer: the in-window parts of all requests, answered or still in
     /// flight, over connections × window × depth. 1 for a healthy closed loop. An upper bound of 1 holds by construction,
-    /// because the part of a request's life before the window is not counted.
+    /// because the parts of a request's life before and after the window are not counted.
     pub occupancy: f64,
     /// One entry per full second of the window; the last may be shorter, or up to 10 ms longer.
     pub per_second: Vec<Second>,
@@ -86,7 +86,8 @@ pub struct LoadShape {
     pub warmup_s: f64,
     /// Connection i of c sends first at i·spread/c.
     pub spread_s: f64,
-    /// Age at which a request is given up.
+    /// Latency from which an answer is counted as [`ErrorKind::Timeout`]; also when an attempt to connect is given up. A
+    /// request is never given up: one without an answer stays in flight until the run ends.
     pub timeout_s: f64,
 }
 
@@ -116,7 +117,7 @@ pub enum ErrorKind {
     Eof,
     /// Not HTTP, or HTTP that breaks its own rules.
     Protocol,
-    /// No answer within the timeout.
+    /// An answer that came later than the timeout. A request that has none when the run ends is in [`Censored`] instead.
     Timeout,
     /// A status above 399.
     Status,
@@ -186,7 +187,9 @@ pub struct Connections {
     pub answers: Vec<u64>,
     /// Connections that never finished a request, warm-up included.
     pub never_answered: u64,
-    /// Connections without an answer in the window although one of their requests was in flight for all of it.
+    /// Connections whose request was waiting, unanswered, for more than the smaller of timeout and half the window when the
+    /// run ended; on one that was answered before, also for more than ten times the median latency of the window, so that
+    /// a slow server that serves all in turn starves none. A connection that was that long in being established counts too.
     pub starved: u64,
     /// Fewest answers of a connection in the window.
     pub answers_min: u64,

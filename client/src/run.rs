@@ -285,5 +285,5 @@ pub fn run(
     let loops = crew.join()?;
     let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
     let window = Window { open_ns, close_ns, opened_unix_us, client, watched, cpus };
-    Ok((Outcome::new(loops, window), signals.ending()))
+    Ok((Outcome::new(loops, window, plan.timeout_ns), signals.ending()))
 }

@@ -1,8 +1,10 @@
 //! What the client itself thinks of a run.
 
+use crate::extended::Extended;
 use crate::latency::Distribution;
 use crate::outcome::Outcome;
 use crate::result::{ClientVerdict, ClientVerdictKind, ErrorKind};
+use crate::units::format_time_us;
 
 /// The event loop may be late by this share of the median latency.
 const TURN_SHARE_MAX: f64 = 0.10;
@@ -10,11 +12,10 @@ const TURN_SHARE_MAX: f64 = 0.10;
 /// A thread that uses more of its CPU than this has nothing left to be faster with.
 const THREAD_BUSY_MAX: f64 = 0.95;
 
-/// Judges a run. `timeout_ns` is the age at which a request counts as unanswered; whoever expects a status of 400 or above
-/// does not want it counted as an error.
-pub fn judge(outcome: &Outcome, raw: &Distribution, timeout_ns: u64, expects_status: bool) -> ClientVerdict {
+/// Judges a run. Whoever expects a status of 400 or above does not want it counted as an error.
+pub fn judge(outcome: &Outcome, raw: &Distribution, expects_status: bool) -> ClientVerdict {
     let reasons = [
-        (ClientVerdictKind::Starved, starved(outcome, timeout_ns)),
+        (ClientVerdictKind::Starved, starved(outcome)),
         (ClientVerdictKind::Errors, errors(outcome, expects_status)),
         (ClientVerdictKind::ClientLimited, client_limited(outcome, raw)),
     ];
@@ -22,19 +23,26 @@ pub fn judge(outcome: &Outcome, raw: &Distribution, timeout_ns: u64, expects_sta
     worst.unwrap_or(ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() })
 }
 
-/// Connections that waited all the window, or never had an answer and have waited for the timeout (or, in a run shorter than
-/// that, for half of it).
-fn starved(outcome: &Outcome, timeout_ns: u64) -> Option<String> {
-    let patience_ns = timeout_ns.min(outcome.window.length_ns() / 2);
-    let unanswered = outcome.unanswered_ages_ns.iter().filter(|age_ns| **age_ns > patience_ns).count();
-    let (starved, all) = (outcome.connections.starved, outcome.connections.answers.len());
-    if starved == 0 && unanswered == 0 {
+/// Connections that waited for an answer, or for being established, when the run ended, and had for too long: see
+/// [`crate::result::Connections::starved`].
+fn starved(outcome: &Outcome) -> Option<String> {
+    let connections = &outcome.connections;
+    if connections.starved == 0 {
         return None;
     }
-    Some(format!(
-        "of {all} connections, {unanswered} never had an answer and {starved} had a request in flight for the whole window \
-         and no answer in it"
-    ))
+    let mut reason = format!(
+        "of {} connections, {} never had an answer and {} were left waiting at the end",
+        connections.answers.len(),
+        connections.never_answered,
+        connections.starved
+    );
+    if let Some(oldest_us) = outcome.ages_us.last() {
+        reason += &format!(", the oldest request for {}", format_time_us(Extended::from(*oldest_us)).trim_end());
+    }
+    if outcome.starved_connecting > 0 {
+        reason += &format!("; {} of them were still being established", outcome.starved_connecting);
+    }
+    Some(reason)
 }
 
 fn errors(outcome: &Outcome, expects_status: bool) -> Option<String> {

@@ -60,6 +60,8 @@ pub struct Connection {
     pub ever_answered: bool,
     /// Whether the current socket did.
     pub productive: bool,
+    /// When the last answer was complete.
+    last_answer_ns: u64,
     failures: u32,
 }
 
@@ -81,6 +83,7 @@ impl Connection {
             answers: 0,
             ever_answered: false,
             productive: false,
+            last_answer_ns: 0,
             failures: 0,
         }
     }
@@ -129,8 +132,9 @@ impl Connection {
         backoff_ns
     }
 
-    /// Notes a finished request.
-    pub fn note_answer(&mut self) {
+    /// Notes a request that was finished at `stop_ns`.
+    pub fn note_answer(&mut self, stop_ns: u64) {
+        self.last_answer_ns = stop_ns;
         self.ever_answered = true;
         self.productive = true;
         self.failures = 0;
@@ -156,7 +160,9 @@ impl Connection {
             index: self.index,
             answers: self.answers,
             ever_answered: self.ever_answered,
+            last_answer_ns: self.last_answer_ns,
             in_flight_since_ns: in_flight.then_some(self.since_ns),
+            connecting_since_ns: (self.phase == Phase::Connecting).then_some(self.since_ns),
         }
     }
 }
@@ -178,8 +184,12 @@ pub struct ConnectionOutcome {
     pub answers: u64,
     /// Whether it ever finished a request.
     pub ever_answered: bool,
+    /// When its last answer was complete; 0 if none was.
+    pub last_answer_ns: u64,
     /// Since when a request has been in flight at the end, if one was.
     pub in_flight_since_ns: Option<u64>,
+    /// Since when it has been waiting to be established at the end, if it was.
+    pub connecting_since_ns: Option<u64>,
 }
 
 #[cfg(test)]
@@ -191,7 +201,7 @@ mod tests {
         let mut connection = Connection::new(0, 0);
         let pauses: Vec<u64> = (0..9).map(|_| connection.backoff_ns() / 1_000_000).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-        connection.note_answer();
+        connection.note_answer(1);
         assert_eq!(connection.backoff_ns(), 0);
         connection.hang_up();
         assert_eq!(connection.backoff_ns(), BACKOFF_MIN_NS);

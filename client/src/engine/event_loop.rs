@@ -176,11 +176,11 @@ impl<'run> EventLoop<'run> {
         let token = EventData::new_u64(token_of(slot, connection.generation));
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let dialled = connection.dial(self.plan, now_ns()).and_then(|socket| {
+            self.connecting += 1;
             epoll::add(&self.epoll, socket.as_fd(), token, interest).map_err(|_| ErrorKind::Connect)
         });
-        match dialled {
-            Ok(()) => self.connecting += 1,
-            Err(kind) => self.fail(slot, kind),
+        if let Err(kind) = dialled {
+            self.fail(slot, kind);
         }
     }
 
@@ -219,7 +219,6 @@ impl<'run> EventLoop<'run> {
             if connection.phase == Phase::Connecting
                 && now_ns.saturating_sub(connection.since_ns) > self.plan.timeout_ns
             {
-                self.connecting -= 1;
                 self.fail(slot, ErrorKind::ConnectTimeout);
             }
         }
@@ -229,8 +228,10 @@ impl<'run> EventLoop<'run> {
     #[cold]
     fn fail(&mut self, slot: usize, kind: ErrorKind) {
         self.tally.error(kind, now_ns());
-        let backoff_ns = self.connections[slot].backoff_ns();
-        self.connections[slot].hang_up();
+        let connection = &mut self.connections[slot];
+        self.connecting -= usize::from(connection.phase == Phase::Connecting);
+        let backoff_ns = connection.backoff_ns();
+        connection.hang_up();
         if backoff_ns == 0 {
             self.open(slot);
         } else {
@@ -277,6 +278,7 @@ impl<'run> EventLoop<'run> {
     /// Reads what there is. `ended` says that the peer has closed, so that the end is to be looked for as well; otherwise a
     /// read that does not fill the buffer has taken everything, and the kernel announces what comes after it.
     fn on_readable(&mut self, slot: usize, ended: bool) {
+        let generation = self.connections[slot].generation;
         loop {
             let Some(socket) = &self.connections[slot].socket else { return };
             let count = match recv(socket, &mut self.buffer[..], RecvFlags::empty()) {
@@ -313,6 +315,10 @@ impl<'run> EventLoop<'run> {
                     }
                     if !ended {
                         self.send(slot);
+                        // A failed write replaces the connection; what is left to read here was the old one's.
+                        if self.connections[slot].generation != generation {
+                            return;
+                        }
                     }
                 }
             }
@@ -356,7 +362,7 @@ impl<'run> EventLoop<'run> {
     fn on_answer(&mut self, slot: usize, answer: Answer, stop_ns: u64) {
         let connection = &mut self.connections[slot];
         let start_ns = connection.since_ns;
-        connection.note_answer();
+        connection.note_answer(stop_ns);
         self.answers_seen += 1;
         if self.open_ns.is_some_and(|open_ns| stop_ns >= open_ns) {
             connection.answers += 1;
