@@ -380,3 +380,6 @@ fn cost(usage: &ProcessUsage, requests: u64) -> Cost {
 fn per_request(total: f64, requests: u64) -> f64 {
     if requests == 0 { 0.0 } else { total / requests as f64 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,4 +238,4 @@ fn busy_share(evidence: &Evidence, set: &[u32]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -67,11 +67,11 @@ fn stackbench<'a>(words: impl Iterator<Item = &'a OsString>) -> Result<ExitCode>
 /// The user's options, and before them the defaults that these do not replace.
 fn with_defaults(options: &[OsString]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
-    // `--publish` has a number of trials of its own, and a resumed run keeps what it was started with.
-    if !["--trials", "--publish", "--resume"].iter().any(|flag| has(options, flag)) {
+    // `--publish` has a number of trials of its own.
+    if !["--trials", "--publish"].iter().any(|flag| has(options, flag)) {
         words.extend(["--trials", TRIALS].map(OsString::from));
     }
-    if !["--duration", "--resume"].iter().any(|flag| has(options, flag)) {
+    if !has(options, "--duration") {
         words.extend(["--duration", DURATION].map(OsString::from));
     }
     words.extend_from_slice(options);
@@ -114,7 +114,6 @@ mod tests {
         assert_eq!(defaults(&["--duration", "10s"]), ["--trials", "3", "--duration", "10s"]);
         assert_eq!(defaults(&["--trials=5"]), ["--duration", "4s", "--trials=5"]);
         assert_eq!(defaults(&["--publish"]), ["--duration", "4s", "--publish"]);
-        assert_eq!(defaults(&["--resume", "d"]), ["--resume", "d"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::*;
 use crate::placement::Cpus;
 
 /// Ten seconds at 1000 answers a second, the server's CPU 1 saturated, CPU 0 half busy, all of it accounted for.
-fn healthy() -> LoadResult {
+pub(crate) fn healthy() -> LoadResult {
     let second = Second { requests: 1000, bytes: 0, errors: 0, latency: String::new() };
     LoadResult {
         schema: SCHEMA.to_owned(),
