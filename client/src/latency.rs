@@ -148,12 +148,12 @@ impl Distribution {
         Extended::from(squares).divided_by(Extended::from(self.total - 1)).sqrt()
     }
 
-    /// Percentage of values within `deviations` standard deviations of the mean, both ends included; `None` of nothing.
-    pub fn within_stdev_percent(&self, deviations: f64) -> Option<Extended> {
+    /// Percentage of values within one standard deviation of the mean, both ends included; `None` of nothing.
+    pub fn within_stdev_percent(&self) -> Option<Extended> {
         if self.total == 0 {
             return None;
         }
-        let (mean, reach) = (self.mean().to_f64(), self.stdev().to_f64() * deviations);
+        let (mean, reach) = (self.mean().to_f64(), self.stdev().to_f64());
         let (low, high) = (mean - reach, mean + reach);
         let inside: u64 = self
             .counts
@@ -239,14 +239,14 @@ mod tests {
         let distribution = Distribution::of_samples([2, 4, 4, 4, 5, 5, 7, 9]);
         assert_eq!(distribution.mean().to_f64(), 5.0);
         assert!((distribution.stdev().to_f64() - (32.0f64 / 7.0).sqrt()).abs() < 1e-12);
-        assert_eq!(distribution.within_stdev_percent(1.0).unwrap().to_f64(), 75.0);
+        assert_eq!(distribution.within_stdev_percent().unwrap().to_f64(), 75.0);
     }
 
     #[test]
     fn nothing_and_one_value_have_no_spread() {
         let nothing = Distribution::default();
         assert_eq!((nothing.mean(), nothing.stdev(), nothing.max()), (Extended::ZERO, Extended::ZERO, 0));
-        assert_eq!(nothing.within_stdev_percent(1.0), None);
+        assert_eq!(nothing.within_stdev_percent(), None);
         assert_eq!(Distribution::of_samples([7]).stdev(), Extended::ZERO);
     }
 

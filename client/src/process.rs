@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use crate::clock::now_ns;
 use crate::procfs::{self, ProcessStat};
 use crate::result::{ProcessUsage, TreeUsage};
 
@@ -19,8 +20,35 @@ struct Reading {
     cpu_ns: u64,
     user_ticks: u64,
     system_ticks: u64,
-    /// Context switches by thread.
-    switches: BTreeMap<u32, u64>,
+    switches: Switches,
+}
+
+/// Context switches of a process, by thread, and when they were read.
+#[derive(Debug, Clone, Default)]
+struct Switches {
+    by_thread: BTreeMap<u32, u64>,
+    at_ns: u64,
+}
+
+impl Switches {
+    fn read(pid: u32) -> Self {
+        Self { by_thread: procfs::context_switches(pid), at_ns: now_ns() }
+    }
+
+    /// How many fall into a window of `window_ns`, by two readings that enclose it. A thread that was there at the first
+    /// reading is taken to have switched evenly between the two; one that came later counts in full.
+    fn in_window(before: &Self, after: &Self, window_ns: u64) -> u64 {
+        let between_ns = after.at_ns.saturating_sub(before.at_ns);
+        let share = if between_ns > window_ns { window_ns as f64 / between_ns as f64 } else { 1.0 };
+        let (mut old, mut new) = (0, 0);
+        for (thread, count) in &after.by_thread {
+            match before.by_thread.get(thread) {
+                Some(earlier) => old += count.saturating_sub(*earlier),
+                None => new += count,
+            }
+        }
+        (old as f64 * share).round() as u64 + new
+    }
 }
 
 /// Whether the children belong to it.
@@ -40,18 +68,21 @@ pub struct Tree {
     at_open: BTreeMap<Identity, Reading>,
     /// CPU clocks at the closing edge.
     closed_cpu_ns: BTreeMap<Identity, u64>,
+    opened_ns: u64,
+    closed_ns: u64,
 }
 
 impl Tree {
     /// Finds the members of the tree. Slow: call it before the window opens.
     pub fn find(root: u32, scope: Scope) -> io::Result<Self> {
-        let mut tree = Self { root, scope, at_open: BTreeMap::new(), closed_cpu_ns: BTreeMap::new() };
+        let (at_open, closed_cpu_ns) = (BTreeMap::new(), BTreeMap::new());
+        let mut tree = Self { root, scope, at_open, closed_cpu_ns, opened_ns: 0, closed_ns: 0 };
         procfs::process(root)?;
         tree.at_open = tree
             .members()
             .into_keys()
             .map(|(pid, started)| {
-                let reading = Reading { switches: procfs::context_switches(pid), ..Reading::default() };
+                let reading = Reading { switches: Switches::read(pid), ..Reading::default() };
                 ((pid, started), reading)
             })
             .collect();
@@ -63,6 +94,7 @@ impl Tree {
         for ((pid, _), reading) in &mut self.at_open {
             reading.cpu_ns = procfs::cpu_clock_ns(*pid).unwrap_or(0);
         }
+        self.opened_ns = now_ns();
     }
 
     /// Reads the tick counters, right after the clocks.
@@ -81,11 +113,13 @@ impl Tree {
                 self.closed_cpu_ns.insert(*identity, cpu_ns);
             }
         }
+        self.closed_ns = now_ns();
     }
 
     /// Finds out who is left and who is new, and adds up. Slow: call it after the window has closed.
     pub fn usage(&self) -> TreeUsage {
         let members = self.members();
+        let window_ns = self.closed_ns.saturating_sub(self.opened_ns);
         let mut total = ProcessUsage::default();
         let mut cpu_ns = 0;
         let (mut user_ticks, mut system_ticks) = (0, 0);
@@ -101,7 +135,7 @@ impl Tree {
             let memory = procfs::memory(identity.0);
             total.rss_peak_bytes += memory.rss_peak_bytes;
             total.threads += memory.threads;
-            total.context_switches += switches_since(&before.switches, &procfs::context_switches(identity.0));
+            total.context_switches += Switches::in_window(&before.switches, &Switches::read(identity.0), window_ns);
         }
         total.cpu_s = cpu_ns as f64 / 1e9;
         let ticks_per_s = procfs::ticks_per_second() as f64;
@@ -149,26 +183,22 @@ impl Tree {
     }
 }
 
-/// Switches of the threads that were there before and still are; of a process that was not there before, of all of them.
-fn switches_since(before: &BTreeMap<u32, u64>, after: &BTreeMap<u32, u64>) -> u64 {
-    let since = |(thread, count): (&u32, &u64)| match before.get(thread) {
-        Some(earlier) => count.saturating_sub(*earlier),
-        None if before.is_empty() => *count,
-        None => 0,
-    };
-    after.iter().map(since).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn switches<const N: usize>(at_ns: u64, by_thread: [(u32, u64); N]) -> Switches {
+        Switches { by_thread: BTreeMap::from(by_thread), at_ns }
+    }
+
     #[test]
-    fn switches_count_for_threads_that_lived_through_the_window() {
-        let before = BTreeMap::from([(1, 10), (2, 20)]);
-        let after = BTreeMap::from([(1, 15), (3, 100)]);
-        assert_eq!(switches_since(&before, &after), 5);
-        assert_eq!(switches_since(&BTreeMap::new(), &after), 115);
+    fn switches_are_scaled_to_the_window_and_those_of_new_threads_count_in_full() {
+        let before = switches(1_000, [(1, 10), (2, 20)]);
+        // Thread 2 has ended, thread 3 is new; the readings are 1.25 windows apart.
+        let after = switches(2_250, [(1, 60), (3, 100)]);
+        assert_eq!(Switches::in_window(&before, &after, 1_000), 40 + 100);
+        // A process that was not there before.
+        assert_eq!(Switches::in_window(&Switches::default(), &after, 1_000), 160);
     }
 
     #[test]

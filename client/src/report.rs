@@ -101,7 +101,7 @@ fn row(name: &str, values: &Distribution, format: fn(Extended) -> String) -> Str
     let cells = [(values.mean(), 8), (values.stdev(), 10), (Extended::from(values.max()), 9)];
     let cells: String = cells.into_iter().map(|(value, width)| cell(&format(value), width)).collect();
     // What printf makes of 0/0 on x86.
-    let percent = values.within_stdev_percent(1.0).map_or_else(|| "-nan".to_owned(), |percent| percent.to_fixed(2));
+    let percent = values.within_stdev_percent().map_or_else(|| "-nan".to_owned(), |percent| percent.to_fixed(2));
     format!("    {name:<10}{cells}{percent:>8}%\n")
 }
 

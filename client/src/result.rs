@@ -245,7 +245,9 @@ pub struct ProcessUsage {
     pub rss_peak_bytes: u64,
     /// Threads at the end of the window.
     pub threads: u64,
-    /// Context switches, voluntary and not, of the threads that lived through the window.
+    /// Context switches, voluntary and not, of the threads that are there at the end of the window. They are read up to
+    /// 200 ms before the window opens and again after it has closed; the difference is scaled by window ÷ time between the
+    /// two readings. A thread that was not seen at the first reading counts in full; one that has ended is not counted.
     pub context_switches: u64,
 }
 

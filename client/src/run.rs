@@ -1,6 +1,6 @@
 //! A run: threads, edges of the window, signals.
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -112,6 +112,7 @@ pub fn raise_descriptor_limit(connections: u32, threads: u32) -> Result<(), RunE
 #[derive(Debug)]
 pub struct Signals {
     pipe: UnixStream,
+    writer: Arc<UnixStream>,
     terminated: Arc<AtomicBool>,
 }
 
@@ -123,13 +124,18 @@ impl Signals {
             signal_hook::flag::register(SIGTERM, Arc::clone(&terminated))?;
             let (pipe, writer) = UnixStream::pair()?;
             signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
-            signal_hook::low_level::pipe::register(SIGINT, writer)?;
-            Ok(Self { pipe, terminated })
+            signal_hook::low_level::pipe::register(SIGINT, writer.try_clone()?)?;
+            Ok(Self { pipe, writer: Arc::new(writer), terminated })
         };
         install().map_err(|error| RunError::Kernel("catching signals", error))
     }
 
-    /// Sleeps until an instant; true if a signal came before it.
+    /// What a thread holds while it works: if that ends in an error or a panic, the main thread's sleep ends too.
+    fn alarm(&self) -> Alarm {
+        Alarm { writer: Arc::clone(&self.writer), is_armed: true }
+    }
+
+    /// Sleeps until an instant; true if a signal or an alarm came before it.
     fn sleep_until(&mut self, due_ns: u64) -> bool {
         loop {
             let now = now_ns();
@@ -147,6 +153,28 @@ impl Signals {
 
     fn ending(&self) -> Ending {
         if self.terminated.load(Ordering::Relaxed) { Ending::Terminated } else { Ending::Regular }
+    }
+}
+
+/// Wakes the main thread when it is dropped, unless it was disarmed.
+#[derive(Debug)]
+struct Alarm {
+    writer: Arc<UnixStream>,
+    is_armed: bool,
+}
+
+impl Alarm {
+    fn disarm(mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if self.is_armed {
+            // It can fail only if the pipe is full of other reasons to wake.
+            let _ = (&*self.writer).write(&[0]);
+        }
     }
 }
 
@@ -200,19 +228,20 @@ struct Crew {
 }
 
 impl Crew {
-    fn start(plan: &Arc<Plan>, edges: Edges, start_ns: u64) -> Result<Self, RunError> {
+    fn start(plan: &Arc<Plan>, edges: Edges, start_ns: u64, signals: &Signals) -> Result<Self, RunError> {
         let kernel = |error: rustix::io::Errno| RunError::Kernel("creating an event descriptor", error.into());
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(kernel)?);
         let mut crew = Self { edges: Arc::new(edges), wake, gate: Arc::default(), threads: Vec::new() };
         for number in 0..plan.threads {
             let (plan, edges, wake) = (Arc::clone(plan), Arc::clone(&crew.edges), Arc::clone(&crew.wake));
-            let gate = Arc::clone(&crew.gate);
+            let (gate, alarm) = (Arc::clone(&crew.gate), signals.alarm());
             let body = move || {
                 // Connection starts and back-offs are due to the microsecond; the default slack is 50 of them.
                 let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-                let outcome = EventLoop::new(&plan, &edges, number, wake.as_fd())?.run(start_ns);
+                let outcome = EventLoop::new(&plan, &edges, number, wake.as_fd())?.run(start_ns)?;
+                alarm.disarm();
                 drop(gate.lock());
-                outcome
+                Ok(outcome)
             };
             match thread::Builder::new().name(format!("loop-{number}")).spawn(body) {
                 Ok(thread) => crew.threads.push(thread),
@@ -257,7 +286,7 @@ pub fn run(
         // The window opens before the first connection does.
         opening = Some(accounts.open(&edges));
     }
-    let crew = Crew::start(plan, edges, start_ns)?;
+    let crew = Crew::start(plan, edges, start_ns, signals)?;
     started();
     let mut interrupted = false;
     let opening = match opening {
@@ -286,4 +315,25 @@ pub fn run(
     let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
     let window = Window { open_ns, close_ns, opened_unix_us, client, watched, cpus };
     Ok((Outcome::new(loops, window, plan.timeout_ns), signals.ending()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::NS_PER_S;
+
+    #[test]
+    fn a_thread_that_fails_ends_the_sleep_of_the_main_thread() {
+        let mut signals = Signals::catch().unwrap();
+        signals.alarm().disarm();
+        assert!(!signals.sleep_until(now_ns() + 1_000_000));
+        let alarm = signals.alarm();
+        let failing = thread::spawn(move || {
+            let _alarm = alarm;
+            std::panic::resume_unwind(Box::new("as an event loop might"));
+        });
+        let begin_ns = now_ns();
+        assert!(signals.sleep_until(begin_ns + 3600 * NS_PER_S));
+        assert!(failing.join().is_err());
+    }
 }

@@ -96,12 +96,10 @@ pub enum Refusal {
     Message(String),
 }
 
-/// Raw settings while the command line is read; `None` where wrk's own number syntax was broken.
+/// Raw settings while the command line is read.
 struct Draft {
-    threads: Option<u64>,
-    connections: Option<u64>,
-    duration_ns: Option<u64>,
-    timeout_ns: Option<u64>,
+    threads: u64,
+    connections: u64,
     options: Options,
     script: Option<String>,
     positional: Vec<String>,
@@ -160,8 +158,8 @@ impl Draft {
             url,
             threads: 0,
             connections: 0,
-            duration_ns: 0,
-            timeout_ns: 0,
+            duration_ns: 10 * NS_PER_S,
+            timeout_ns: 2 * NS_PER_S,
             headers: Vec::new(),
             latency: false,
             version: false,
@@ -173,15 +171,7 @@ impl Draft {
             expect_body: None,
             warnings: Vec::new(),
         };
-        Self {
-            threads: Some(2),
-            connections: Some(10),
-            duration_ns: Some(10 * NS_PER_S),
-            timeout_ns: Some(2 * NS_PER_S),
-            options,
-            script: None,
-            positional: Vec::new(),
-        }
+        Self { threads: 2, connections: 10, options, script: None, positional: Vec::new() }
     }
 
     fn apply(&mut self, name: Name, missing: &str, parser: &mut Parser) -> Result<(), Refusal> {
@@ -191,7 +181,11 @@ impl Draft {
             Name::Help => return Err(self.usage(None)),
             _ => {
                 let value = parser.value().map_err(|_| self.usage(Some(format!("stackload: option {missing}"))))?;
-                self.apply_value(name, text(value))?;
+                match name {
+                    // A path may hold any bytes.
+                    Name::Json => self.options.json = Some(PathBuf::from(value)),
+                    _ => self.apply_value(name, text(value))?,
+                }
             }
         }
         Ok(())
@@ -200,19 +194,19 @@ impl Draft {
     fn apply_value(&mut self, name: Name, value: String) -> Result<(), Refusal> {
         match name {
             // A number that wrk cannot read ends option parsing at once, like wrk: the usage text and no message.
-            Name::Connections => self.connections = Some(self.readable(parse_count(&value))?),
-            Name::Threads => self.threads = Some(self.readable(parse_count(&value))?),
-            Name::Duration => self.duration_ns = Some(self.readable(parse_time_ns(&value))?),
-            Name::Timeout => self.timeout_ns = Some(self.readable(parse_time_ns(&value))?),
+            Name::Connections => self.connections = self.readable(parse_count(&value))?,
+            Name::Threads => self.threads = self.readable(parse_count(&value))?,
+            Name::Duration => self.options.duration_ns = self.readable(parse_time_ns(&value))?,
+            Name::Timeout => self.options.timeout_ns = self.readable(parse_time_ns(&value))?,
             Name::Header => self.add_header(&value),
             Name::Script => self.script = Some(value),
-            Name::Json => self.options.json = Some(PathBuf::from(value)),
             Name::Warmup => self.options.warmup_ns = own_time("--warmup", &value)?,
             Name::Spread => self.options.spread_ns = own_time("--spread", &value)?,
             Name::WatchTree => self.add_watch(&value)?,
             Name::ExpectStatus => self.options.expect_status = Some(own_status(&value)?),
             Name::ExpectBody => self.options.expect_body = Some(value.into_bytes()),
-            Name::Latency | Name::Version | Name::Help => {}
+            // Taken before.
+            Name::Latency | Name::Version | Name::Help | Name::Json => {}
         }
         Ok(())
     }
@@ -253,8 +247,7 @@ impl Draft {
 
     /// wrk's order of checks.
     fn finish(mut self) -> Result<Options, Refusal> {
-        let (threads, connections) = (self.threads.unwrap_or(0), self.connections.unwrap_or(0));
-        let duration_ns = self.duration_ns.unwrap_or(0);
+        let (threads, connections, duration_ns) = (self.threads, self.connections, self.options.duration_ns);
         if self.positional.is_empty() || threads == 0 || duration_ns == 0 {
             return Err(self.usage(None));
         }
@@ -279,13 +272,11 @@ impl Draft {
             )));
         }
         let options = &mut self.options;
-        options.timeout_ns = self.timeout_ns.unwrap_or(0);
         if duration_ns.max(options.timeout_ns).max(options.warmup_ns).max(options.spread_ns) > TIME_MAX_NS {
             return Err(Refusal::Message("stackload: a time of more than a century was given".to_owned()));
         }
         options.threads = threads as u32;
         options.connections = connections as u32;
-        options.duration_ns = duration_ns;
         options.url_text = url_text;
         options.url = url;
         Ok(self.options)
@@ -304,6 +295,8 @@ fn own_status(value: &str) -> Result<u16, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
     fn options(words: &[&str]) -> Options {
@@ -384,6 +377,13 @@ mod tests {
         let headers: Vec<_> = options.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(headers, [("A", "2"), ("B", "x:  y "), ("C", "")]);
         assert_eq!(options.warnings.len(), 1);
+    }
+
+    #[test]
+    fn the_result_file_may_have_any_name() {
+        let path = OsString::from_vec(b"/tmp/\xff.json".to_vec());
+        let given = parse([OsString::from("--json"), path.clone(), OsString::from(URL)]).unwrap();
+        assert_eq!(given.json, Some(PathBuf::from(path)));
     }
 
     #[test]

@@ -78,11 +78,6 @@ impl AnswerParser {
         self.partial.clear();
     }
 
-    /// Whether some of an answer has arrived, and not all of it.
-    pub fn is_inside(&self) -> bool {
-        !self.partial.is_empty() || matches!(self.state, State::Body { .. })
-    }
-
     /// Takes bytes as they arrived; decoded parts of the body go to `body`.
     pub fn feed(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<Progress, BadAnswer> {
         let mut used = 0;
@@ -323,7 +318,6 @@ mod tests {
         assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
         assert_eq!(parser.end(), Some(Answer { status: 200, keep_alive: false, body_bytes: 3 }));
         assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
-        assert!(parser.is_inside());
         assert_eq!(parser.end(), None);
     }
 
