@@ -14,6 +14,12 @@ fn short(server: &Server, more: &[&str]) -> (LoadResult, Run) {
     load(&[&["-t1", "-c2", "-d300ms"], more, &[&url]].concat())
 }
 
+/// How often so many connections can fail: doubling from 10 ms, the pauses of one come to a second after seven attempts, and
+/// are a second each from then on.
+fn attempts_max(connections: u64, result: &LoadResult) -> u64 {
+    connections * (9 + result.window_s.ceil() as u64)
+}
+
 fn assert_clean(result: &LoadResult) {
     assert!(result.requests > 10, "{} requests", result.requests);
     assert!(result.errors.is_empty(), "{:?}", result.errors);
@@ -89,11 +95,11 @@ fn an_announced_close_of_a_server_that_stays_open_is_honoured() {
 
 #[test]
 fn a_close_or_reset_before_or_inside_an_answer_is_an_error_each_time() {
-    for (answer, then) in [
-        (&b""[..], Then::Close),
-        (b"", Then::Reset),
-        (b"HTTP/1.1 200 OK\r\nContent-", Then::Close),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", Then::Close),
+    for (answer, then, kind) in [
+        (&b""[..], Then::Close, ErrorKind::Eof),
+        (b"", Then::Reset, ErrorKind::Read),
+        (b"HTTP/1.1 200 OK\r\nContent-", Then::Close, ErrorKind::Eof),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", Then::Close, ErrorKind::Eof),
     ] {
         let server = Server::start(move |peer| {
             peer.send(answer);
@@ -101,10 +107,10 @@ fn a_close_or_reset_before_or_inside_an_answer_is_an_error_each_time() {
         });
         let (result, run) = short(&server, &[]);
         assert_eq!(result.requests_total, 0);
-        let count = errors(&result, ErrorKind::Eof) + errors(&result, ErrorKind::Read);
-        assert!(count >= 2, "{:?}", result.errors);
+        let count = errors(&result, kind);
+        assert!(count >= 2 && result.errors.len() == 1, "{:?}", result.errors);
         // Both connections paused longer after each failure: no storm.
-        assert!(count < 40, "{:?}", result.errors);
+        assert!(count <= attempts_max(2, &result), "{:?}", result.errors);
         assert!(run.stdout.contains(&format!("  Socket errors: connect 0, read {count}, write 0, timeout 0\n")));
     }
 }
@@ -197,10 +203,12 @@ fn late_answers_are_timeouts_and_stay_out_of_the_report_but_not_out_of_the_file(
     });
     let url = server.url();
     let (result, run) = load(&["-t1", "-c2", "-d1", "--timeout", "200ms", "--latency", &url]);
-    assert_eq!(errors(&result, ErrorKind::Timeout), 2, "{:?}", result.errors);
+    // The third answer of each connection, and any that a busy machine delays as much.
+    let late = errors(&result, ErrorKind::Timeout);
+    assert!(late >= 2, "{:?}", result.errors);
     assert_eq!(result.latency_us.count, result.requests);
     assert!(result.latency_us.max >= 300_000, "{:?}", result.latency_us);
-    assert!(run.stdout.contains("timeout 2\n"), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!("timeout {late}\n")), "{}", run.stdout);
     let row = run.stdout.lines().find(|line| line.starts_with("    Latency")).unwrap();
     let max = row.split_whitespace().nth(3).unwrap();
     let max_ms = max.strip_suffix("ms").map_or(0.0, |digits| digits.parse().unwrap());
@@ -245,14 +253,11 @@ fn a_server_that_dies_is_retried_with_patience() {
     let mut server = Server::delaying(Duration::from_millis(1));
     let url = server.url();
     let client = thread::spawn(move || load(&["-t2", "-c8", "-d2", &url]));
-    while server.requests() < 16 {
-        thread::yield_now();
-    }
+    server.wait_for_requests(16);
     server.stop();
     let (result, _) = client.join().unwrap();
     let refused = errors(&result, ErrorKind::ConnectRefused);
-    // Doubling from 10 ms, a connection comes to eight or nine attempts in two seconds.
-    assert!((8..=8 * 12).contains(&refused), "{:?}", result.errors);
-    assert!(result.client.cpu_s < 0.5, "{:?}", result.client);
+    assert!((8..=attempts_max(8, &result)).contains(&refused), "{:?}", result.errors);
+    assert!(result.client.cpu_s < result.window_s / 4.0, "{:?}", result.client);
     assert!(result.requests >= 1);
 }

@@ -1,36 +1,54 @@
 //! What processes cost: --watch-tree.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use ::stackload::result::TreeUsage;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::server::Server;
-use crate::stackload::{load, run};
+use crate::stackload::{command, load, read_result, run};
 
 /// A shell; it and its children end with the test.
-struct Shell(Child);
+struct Shell {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
 
 impl Shell {
     /// Starts a script and waits until it says "ready".
     fn start(script: &str) -> Self {
         let mut child =
             Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut shell = Self { child, stdout };
+        shell.wait_for("ready");
+        shell
+    }
+
+    /// Waits until the script says this.
+    fn wait_for(&mut self, expected: &str) {
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n");
-        Self(child)
+        self.stdout.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), expected);
+    }
+
+    /// Ends the script's next `read`.
+    fn go_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     fn watch(&self, name: &str) -> String {
-        format!("{name}={}", self.0.id())
+        format!("{name}={}", self.child.id())
     }
 }
 
 impl Drop for Shell {
     fn drop(&mut self) {
         // The scripts end, with their children, when their standard input does.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
     }
 }
 
@@ -44,36 +62,55 @@ fn a_tree_is_accounted_with_its_children() {
         ["-t1", "-c1", "-d500ms", "--watch-tree", &burning.watch("a"), "--watch-tree", &idle.watch("b"), &server.url()];
     let (result, _) = load(&arguments);
     let (a, b) = (&result.watched["a"], &result.watched["b"]);
-    assert_eq!((a.processes, a.alive, a.pid), (2, true, burning.0.id()));
+    assert_eq!((a.processes, a.alive, a.pid), (2, true, burning.child.id()));
     assert!(a.total.cpu_s > 0.02 && a.total.cpu_s <= result.window_s * 1.1, "{:?}", a.total);
     assert!(a.appeared.is_empty() && a.vanished.is_empty() && a.total.rss_peak_bytes > 0);
     assert_eq!((b.processes, b.total.threads), (1, 1));
     assert!(b.total.cpu_s < 0.01, "{:?}", b.total);
 }
 
+/// Watches a shell, lets `change` happen within the window, ends the run and returns what it found of the tree.
+fn watched_while(shell: &mut Shell, change: impl FnOnce(&mut Shell)) -> TreeUsage {
+    let server = Server::delaying(Duration::from_millis(5));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.json");
+    let watch = shell.watch("tree");
+    let arguments = ["-t1", "-c1", "-d60", "--watch-tree", &watch, "--json", path.to_str().unwrap(), &server.url()];
+    let mut client = command(&arguments).spawn().unwrap();
+    // The window opens before the first request.
+    server.wait_for_requests(1);
+    change(shell);
+    kill_process(Pid::from_child(&client), Signal::INT).unwrap();
+    assert!(client.wait().unwrap().success());
+    read_result(&path).watched.remove("tree").unwrap()
+}
+
 #[test]
 fn children_that_come_and_go_in_the_window_are_named() {
     let script = "
-        (read wait </dev/null; while :; do sleep 0.05; done) & first=$!
-        echo ready
-        sleep 0.6; kill $first
-        (while :; do :; done) & second=$!
+        sleep 3600 & first=$!
+        echo ready; read go
+        kill $first; wait $first
+        (i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; echo changed; while :; do :; done) & second=$!
         read end; kill $second";
-    let shell = Shell::start(script);
-    let server = Server::delaying(Duration::from_millis(5));
-    let (result, _) = load(&["-t1", "-c1", "-d1500ms", "--watch-tree", &shell.watch("tree"), &server.url()]);
-    let tree = &result.watched["tree"];
+    let mut shell = Shell::start(script);
+    let tree = watched_while(&mut shell, |shell| {
+        shell.go_on();
+        shell.wait_for("changed");
+    });
     assert!(!tree.appeared.is_empty() && !tree.vanished.is_empty(), "{tree:?}");
     // The newcomer's CPU time is all in the window.
-    assert!(tree.total.cpu_s > 0.02, "{tree:?}");
+    assert!(tree.total.cpu_s > 0.005, "{tree:?}");
 }
 
 #[test]
 fn a_root_that_ends_is_reported_dead() {
-    let shell = Shell::start("echo ready; sleep 0.3");
-    let server = Server::delaying(Duration::from_millis(5));
-    let (result, _) = load(&["-t1", "-c1", "-d1500ms", "--watch-tree", &shell.watch("gone"), &server.url()]);
-    assert!(!result.watched["gone"].alive);
+    let mut shell = Shell::start("echo ready; read end");
+    let tree = watched_while(&mut shell, |shell| {
+        shell.go_on();
+        shell.child.wait().unwrap();
+    });
+    assert!(!tree.alive);
 }
 
 #[test]

@@ -3,9 +3,21 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that is bound to happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until a condition holds; the test fails if it does not within [`PATIENCE`].
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// A plain answer of the kind every stack gives.
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"status\": \"ok\"}";
@@ -15,7 +27,7 @@ pub const OK_BODY: &str = "{\"status\": \"ok\"}";
 
 /// One connection, seen from the server, from its first request on.
 pub struct Peer {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     /// Number among the connections that sent something.
     pub number: usize,
     /// The request, head and all.
@@ -39,19 +51,19 @@ pub enum Then {
 impl Peer {
     /// Sends bytes; a client that has gone is none of the server's business.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = (&*self.stream).write_all(bytes);
     }
 
     /// Waits for the client to close, reading nothing else.
     pub fn wait_for_close(&mut self) {
-        while matches!(self.stream.read(&mut [0; 1024]), Ok(1..)) {}
+        while matches!((&*self.stream).read(&mut [0; 1024]), Ok(1..)) {}
     }
 
     fn next_request(&mut self) -> bool {
         self.request.clear();
         let mut byte = [0; 1024];
         while !self.request.ends_with(b"\r\n\r\n") {
-            match self.stream.read(&mut byte) {
+            match (&*self.stream).read(&mut byte) {
                 Ok(count @ 1..) => self.request.extend_from_slice(&byte[..count]),
                 _ => return false,
             }
@@ -66,7 +78,8 @@ pub struct Server {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    /// Those that are open. Only their threads own them, so that a reset, which takes the last close, is one.
+    streams: Arc<Mutex<Vec<Weak<TcpStream>>>>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -112,6 +125,11 @@ impl Server {
         self.requests.load(Ordering::SeqCst)
     }
 
+    /// Waits until that many have arrived.
+    pub fn wait_for_requests(&self, count: usize) {
+        wait_until("requests", || self.requests() >= count);
+    }
+
     /// Refuses connections from now on and resets those there are.
     pub fn stop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -119,7 +137,7 @@ impl Server {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.join().unwrap();
         }
-        for stream in self.streams.lock().unwrap().drain(..) {
+        for stream in self.streams.lock().unwrap().drain(..).filter_map(|stream| stream.upgrade()) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -136,7 +154,7 @@ fn accept(
     script: &Arc<impl Fn(&mut Peer) -> Then + Send + Sync + 'static>,
     requests: &Arc<AtomicUsize>,
     stopping: &AtomicBool,
-    streams: &Mutex<Vec<TcpStream>>,
+    streams: &Mutex<Vec<Weak<TcpStream>>>,
 ) {
     let numbers = Arc::new(AtomicUsize::new(0));
     while let Ok((stream, _)) = listener.accept() {
@@ -144,15 +162,19 @@ fn accept(
             return;
         }
         stream.set_nodelay(true).unwrap();
-        if let Ok(clone) = stream.try_clone() {
-            streams.lock().unwrap().push(clone);
-        }
+        let stream = Arc::new(stream);
+        streams.lock().unwrap().push(Arc::downgrade(&stream));
         let (script, requests, numbers) = (Arc::clone(script), Arc::clone(requests), Arc::clone(&numbers));
         thread::spawn(move || serve(stream, &*script, requests, &numbers));
     }
 }
 
-fn serve(stream: TcpStream, script: &dyn Fn(&mut Peer) -> Then, requests: Arc<AtomicUsize>, numbers: &AtomicUsize) {
+fn serve(
+    stream: Arc<TcpStream>,
+    script: &dyn Fn(&mut Peer) -> Then,
+    requests: Arc<AtomicUsize>,
+    numbers: &AtomicUsize,
+) {
     let mut peer = Peer { stream, number: 0, request: Vec::new(), earlier: 0, requests };
     while peer.next_request() {
         if peer.earlier == 0 {
@@ -167,9 +189,8 @@ fn serve(stream: TcpStream, script: &dyn Fn(&mut Peer) -> Then, requests: Arc<At
                 return;
             }
             Then::Reset => {
-                let _ = socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO));
-                // The clone that stops the server also keeps the socket open: shut it down as well.
-                let _ = peer.stream.shutdown(Shutdown::Both);
+                // Returning closes the socket.
+                let _ = socket2::SockRef::from(&*peer.stream).set_linger(Some(Duration::ZERO));
                 return;
             }
         }

