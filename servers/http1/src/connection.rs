@@ -8,9 +8,9 @@ use crate::{
     render::{self, Content, Persistence},
 };
 
-/// Capacity an idle connection may keep in each direction: enough for the requests of a load generator, so that they
-/// cost no allocation; what a longer exchange needed beyond is given back.
-const KEPT_CAPACITY: usize = 512;
+/// Capacity an idle connection may keep in each direction: enough for the requests of a browser, or for a turn of short
+/// pipelined ones, so that they cost no allocation; what a longer exchange needed beyond is given back.
+const KEPT_CAPACITY: usize = 2048;
 
 /// The interim answer to `Expect: 100-continue`.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -72,10 +72,11 @@ enum Ending {
     Open,
     /// The next answer says that it is the last.
     AfterNext,
-    /// The last answer was given.
+    /// The last answer was given, as the client asked for.
     Answered,
-    /// The last answer was given to something that was no request, so more of it may be arriving.
-    Refused,
+    /// The last answer was given, and the client could not know that it would be: it may still be sending. Either the
+    /// server takes leave, or what came was no request.
+    CutShort,
 }
 
 impl Connection {
@@ -87,7 +88,7 @@ impl Connection {
 
     /// Takes bytes that were read.
     pub fn receive(&mut self, bytes: &[u8]) {
-        if matches!(self.ending, Ending::Answered | Ending::Refused) {
+        if self.is_ending() {
             return;
         }
         if self.start > 0 {
@@ -115,7 +116,7 @@ impl Connection {
 
     fn parse_head(&mut self) -> Option<()> {
         let bytes = &self.input[self.start..];
-        if bytes.is_empty() || matches!(self.ending, Ending::Answered | Ending::Refused) {
+        if bytes.is_empty() || self.is_ending() {
             return None;
         }
         // A head ends with a line. Before its limit, bytes without the end of one cannot complete it.
@@ -172,7 +173,8 @@ impl Connection {
         render::append(&mut self.output, answer, persistence, head.content);
         self.start += head.bytes;
         if persistence == Persistence::Close {
-            self.ending = Ending::Answered;
+            let expected = head.persistence == Persistence::Close;
+            self.ending = if expected { Ending::Answered } else { Ending::CutShort };
             self.forget_input();
         } else if self.start == self.input.len() {
             self.forget_input();
@@ -182,7 +184,7 @@ impl Connection {
     fn refuse(&mut self, answer: Answer) {
         render::append(&mut self.output, answer, Persistence::Close, Content::Sent);
         self.current = None;
-        self.ending = Ending::Refused;
+        self.ending = Ending::CutShort;
         self.forget_input();
     }
 
@@ -217,15 +219,20 @@ impl Connection {
     /// Whether the last answer was given and written: time to close.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.ending, Ending::Answered | Ending::Refused) && self.output.is_empty()
+        self.is_ending() && self.output.is_empty()
     }
 
-    /// Whether the end came amid a request. The client may still be sending, and closing a socket with unread bytes
-    /// makes the kernel reset it, which can take the answer from the client; so shut down writing and read on for a
-    /// while.
+    /// Whether the last answer was given.
+    fn is_ending(&self) -> bool {
+        matches!(self.ending, Ending::Answered | Ending::CutShort)
+    }
+
+    /// Whether the client could not know that the last answer would be the last: it was refused, or the server takes
+    /// leave. It may still be sending, and closing a socket with unread bytes makes the kernel reset it, which can take
+    /// the answer from the client; so shut down writing and read on for a while.
     #[must_use]
-    pub fn was_refused(&self) -> bool {
-        self.ending == Ending::Refused
+    pub fn was_cut_short(&self) -> bool {
+        self.ending == Ending::CutShort
     }
 
     /// Whether nothing is owed and nothing begun: between requests.

@@ -13,7 +13,7 @@ use stack_contract::limits::{HEAD_TIMEOUT, MAX_BODY_BYTES};
 
 use crate::Connection;
 
-/// How long a client whose request was refused may go on sending it before the connection is closed for good.
+/// How long a client that could not know of the end may go on sending before the connection is closed for good.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of it is read and thrown away: the longest body that would have been taken, twice.
@@ -134,11 +134,11 @@ impl Session {
         Next::Read
     }
 
-    /// The last answer is out. If it was a refusal, the client may still be sending, and to close with bytes unread
-    /// would reset the connection and could take the answer from the client.
+    /// The last answer is out. If the client did not ask for the end, it may still be sending, and to close with bytes
+    /// unread would reset the connection and could take the answer from the client.
     fn take_leave(&mut self) -> Next {
         match self.lingering {
-            None if self.http.was_refused() && self.stream.shutdown(Shutdown::Write).is_ok() => {
+            None if self.http.was_cut_short() && self.stream.shutdown(Shutdown::Write).is_ok() => {
                 self.lingering = Some(LINGER_BYTES);
                 self.cut_off_after(LINGER_TIMEOUT);
                 Next::Read
@@ -151,6 +151,19 @@ impl Session {
     fn cut_off_after(&mut self, time: Duration) {
         // The first reason counts: a client that sends a byte now and then gains nothing.
         self.deadline.get_or_insert_with(|| Instant::now() + time);
+    }
+
+    /// The server has something to do before the client can go on: no time runs out for the client.
+    pub fn stop_clock(&mut self) {
+        if self.lingering.is_none() {
+            self.deadline = None;
+        }
+    }
+
+    /// Whether it is between requests, with nothing owed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lingering.is_none() && self.http.is_idle()
     }
 
     /// Whether the client took too long over a request, or over an answer. An idle session never expires.

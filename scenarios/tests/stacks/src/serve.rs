@@ -183,7 +183,7 @@ impl Server {
 
 /// Closes so that the last answer arrives: the kernel resets a socket that is closed with unread bytes.
 fn take_leave(connection: &Connection, mut stream: &TcpStream) -> io::Result<()> {
-    if connection.was_refused() {
+    if connection.was_cut_short() {
         stream.shutdown(std::net::Shutdown::Write)?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         let mut rest = [0; 16 * 1024];

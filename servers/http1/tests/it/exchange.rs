@@ -51,7 +51,7 @@ fn the_connection_ends_when_the_client_says_so_and_what_follows_is_ignored() {
     let said = converse(&mut connection, [request.as_bytes(), GET.as_bytes()]);
     assert_eq!(statuses(&said), [200]);
     assert!(said.contains("Connection: close\r\n"));
-    assert!(connection.is_over() && !connection.was_refused());
+    assert!(connection.is_over() && !connection.was_cut_short());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_is_no_request_is_refused_and_ends_the_connection() {
         let said = converse(&mut connection, [text.as_bytes(), GET.as_bytes()]);
         assert_eq!(statuses(&said), [status], "{text:?}");
         assert!(said.contains("Connection: close\r\n") && said.contains("{\"error\": "), "{said}");
-        assert!(connection.is_over() && connection.was_refused());
+        assert!(connection.is_over() && connection.was_cut_short());
     }
 }
 

@@ -120,3 +120,43 @@ fn a_refused_client_gets_to_read_why_although_it_goes_on_sending() {
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(fill(&mut session), Fill::End);
 }
+
+#[test]
+fn a_client_that_the_server_takes_leave_of_keeps_its_last_answer_although_it_pipelines() {
+    let (mut client, mut session) = pair();
+    session.http.close_after_next();
+    client.write_all(GET).unwrap();
+    fill(&mut session);
+    answer_all(&mut session);
+    assert_eq!(session.settle(), Next::Read, "it lingers");
+    assert!(!session.is_idle() && session.is_expired(Instant::now() + HEAD_TIMEOUT));
+    session.stop_clock();
+    assert!(session.is_expired(Instant::now() + HEAD_TIMEOUT), "lingering ends, whoever is busy");
+    client.write_all(GET).unwrap();
+    assert_ne!(fill(&mut session), Fill::End);
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    assert!(said.contains("Connection: close\r\n"), "{said}");
+}
+
+#[test]
+fn a_close_that_the_client_asked_for_is_a_close() {
+    let (mut client, mut session) = pair();
+    session.http.close_after_next();
+    client.write_all(b"GET /check HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    fill(&mut session);
+    answer_all(&mut session);
+    assert_eq!(session.settle(), Next::Close);
+}
+
+#[test]
+fn while_the_server_is_the_slow_one_no_time_runs_out() {
+    let (mut client, mut session) = pair();
+    client.write_all(&GET.repeat(2)).unwrap();
+    fill(&mut session);
+    assert!(session.http.next_request().is_some());
+    session.http.answer(Answer::OK);
+    assert_eq!(session.settle(), Next::Read);
+    session.stop_clock();
+    assert!(!session.is_expired(Instant::now() + 2 * HEAD_TIMEOUT), "a whole request is left to us");
+}
