@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::Result;
-use crossbeam_channel::Sender;
 use rustix::{
     buffer::spare_capacity,
     event::{
@@ -18,7 +17,10 @@ use rustix::{
 };
 use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
 
-use crate::table::{Table, Token};
+use crate::{
+    queue::Queue,
+    table::{Table, Token},
+};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -30,7 +32,7 @@ const ACCEPTS: usize = 64;
 /// that will not go away by itself, such as too few descriptors.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How often a server that stops looks for connections that have become idle.
+/// How often a server that stops looks whether the last connection is closed.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// Tokens that are no connection's.
@@ -43,20 +45,28 @@ pub struct Dispatcher {
     // Held for its descriptor, which is registered.
     _shutdown: Shutdown,
     table: &'static Table,
-    ready: Sender<Token>,
+    queue: &'static Queue,
+    /// Ready connections of one look at the kernel, which are queued together.
+    ready: Vec<Token>,
     /// Set while we do not accept because of an error.
     deaf: bool,
     stop_at: Option<Instant>,
 }
 
 impl Dispatcher {
-    pub fn new(listener: TcpListener, shutdown: Shutdown, table: &'static Table, ready: Sender<Token>) -> Result<Self> {
+    pub fn new(
+        listener: TcpListener,
+        shutdown: Shutdown,
+        table: &'static Table,
+        queue: &'static Queue,
+    ) -> Result<Self> {
         listener.set_nonblocking(true)?;
         epoll::add(&table.epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         // One edge is enough: from then on the loop knows.
         epoll::add(&table.epoll, &shutdown, EventData::new_u64(SHUTDOWN), EventFlags::IN | EventFlags::ET)?;
         epoll::add(&table.epoll, &table.freed, EventData::new_u64(FREED), EventFlags::IN | EventFlags::ET)?;
-        Ok(Self { listener: Some(listener), _shutdown: shutdown, table, ready, deaf: false, stop_at: None })
+        let ready = Vec::with_capacity(EVENTS);
+        Ok(Self { listener: Some(listener), _shutdown: shutdown, table, queue, ready, deaf: false, stop_at: None })
     }
 
     /// Serves until the server is to stop and no connection is left, or time is up.
@@ -75,12 +85,13 @@ impl Dispatcher {
                     LISTENER => self.accept()?,
                     SHUTDOWN => self.begin_to_stop(),
                     FREED => self.listen(EventFlags::IN)?,
-                    token => self.queue(token as Token),
+                    token => self.make_ready(token as Token),
                 }
             }
+            self.queue.push(&mut self.ready);
             let now = Instant::now();
-            if now >= next_sweep || self.stop_at.is_some() {
-                self.sweep(now);
+            if now >= next_sweep {
+                self.table.sweep(now);
                 if std::mem::take(&mut self.deaf) {
                     self.listen(EventFlags::IN)?;
                 }
@@ -94,9 +105,10 @@ impl Dispatcher {
         self.stop_at.is_some_and(|stop_at| self.table.is_empty() || Instant::now() >= stop_at)
     }
 
-    fn queue(&self, token: Token) {
-        // Fails only when every thread of the pool is gone, and with them all that could be answered.
-        let _ = self.ready.send(token);
+    fn make_ready(&mut self, token: Token) {
+        if self.table.claim(token) {
+            self.ready.push(token);
+        }
     }
 
     fn accept(&mut self) -> Result<()> {
@@ -127,21 +139,14 @@ impl Dispatcher {
         Ok(epoll::modify(&self.table.epoll, listener, EventData::new_u64(LISTENER), interest)?)
     }
 
+    /// Gives every connection that waits one turn: what was sent is answered, what is idle is closed. Those that are
+    /// being served see to that themselves, and what arrives later is reported as ever.
     fn begin_to_stop(&mut self) {
         self.stop_at = Some(Instant::now() + DRAIN_TIMEOUT);
         self.listener = None;
         self.table.stop();
-    }
-
-    /// Cuts off clients that are too slow. When stopping, gives every connection that waits a turn: what was sent is
-    /// answered, what is idle is closed.
-    fn sweep(&self, now: Instant) {
-        self.table.for_each_waiting(|token, place| {
-            if place.as_ref().is_some_and(|session| session.is_expired(now)) {
-                self.table.release(token, place);
-            } else if self.table.is_stopping() {
-                self.queue(token);
-            }
-        });
+        for token in self.table.armed() {
+            self.make_ready(token);
+        }
     }
 }

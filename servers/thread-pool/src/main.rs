@@ -8,11 +8,15 @@
 //! # Layout
 //! - `table`: the connections
 //! - `dispatcher`: accepts, and queues what is ready
+//! - `queue`: connections that wait for threads, threads that wait for connections
 //! - `pool`: gives what is queued its turn
+//! - `wait`: lets a thread of the pool wait for a future
 
 mod dispatcher;
 mod pool;
+mod queue;
 mod table;
+mod wait;
 
 use std::{net::TcpListener, process::ExitCode, thread};
 
@@ -24,13 +28,14 @@ use tokio::runtime;
 use crate::{
     dispatcher::Dispatcher,
     pool::{Stores, Worker},
+    queue::Queue,
     table::Table,
 };
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["httparse", "crossbeam-channel", "redis", "tokio"],
+    libraries: &["httparse", "redis", "tokio"],
     store: NeedsStore::Yes,
 };
 
@@ -54,16 +59,20 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     };
     // For the rest of the program's life, like the threads that use it.
     let table: &'static Table = Box::leak(Box::new(Table::new(args.max_connections)?));
-    let (ready, queue) = crossbeam_channel::unbounded();
+    let queue: &'static Queue = Box::leak(Box::default());
     for number in 0..args.pool {
-        let stores = Stores::new(target.clone(), multiplexed.clone(), runtime.handle().clone());
-        let worker = Worker::new(stores, table, ready.clone(), queue.clone());
+        let (target, multiplexed, runtime) = (target.clone(), multiplexed.clone(), runtime.handle().clone());
+        let worker = move || {
+            // The multiplexed client's timeouts need to know the runtime.
+            let _entered = runtime.enter();
+            Worker::new(Stores::new(target, multiplexed), table, queue).run();
+        };
         let name = format!("pool-{number}");
         // Detached: a thread that is stuck in a store command must not hold up the exit.
-        thread::Builder::new().name(name).spawn(move || worker.run()).context("cannot start a thread of the pool")?;
+        thread::Builder::new().name(name).spawn(worker).context("cannot start a thread of the pool")?;
     }
     listener::announce(&listener)?;
-    let result = Dispatcher::new(listener, shutdown, table, ready)?.run();
+    let result = Dispatcher::new(listener, shutdown, table, queue)?.run();
     runtime.shutdown_background();
     result
 }

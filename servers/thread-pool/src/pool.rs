@@ -1,12 +1,16 @@
 //! The pool: gives what is queued its turn, on threads that may block.
 
-use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+
 use stack_contract::{Answer, Mode, Operation, Route};
 use stack_http1::{Fill, Next, Session};
 use stack_redis_store::{BlockingStore, MultiplexedStore, Target};
-use tokio::runtime::Handle;
 
-use crate::table::{Interest, Table, Token};
+use crate::{
+    queue::{Queue, Sleeper},
+    table::{Interest, Table, Token},
+    wait::Waiter,
+};
 
 /// Pipelined requests answered in one turn. More of them go to the back of the queue, behind everyone else.
 const REQUESTS_PER_TURN: usize = 16;
@@ -18,19 +22,20 @@ const SCRATCH_BYTES: usize = 32 * 1024;
 pub struct Stores {
     blocking: BlockingStore,
     multiplexed: MultiplexedStore,
-    runtime: Handle,
+    waiter: Waiter,
 }
 
 impl Stores {
-    pub fn new(target: Target, multiplexed: MultiplexedStore, runtime: Handle) -> Self {
-        Self { blocking: BlockingStore::new(target), multiplexed, runtime }
+    /// For the calling thread, which has entered the runtime of `multiplexed`.
+    pub fn new(target: Target, multiplexed: MultiplexedStore) -> Self {
+        Self { blocking: BlockingStore::new(target), multiplexed, waiter: Waiter::new() }
     }
 
     fn run(&mut self, mode: Mode, operation: Operation) -> Answer {
         match mode {
             Mode::Sync => operation.run(&mut self.blocking),
             // This thread waits; the runtime's thread does the talking.
-            Mode::Async => self.runtime.block_on(operation.run_async(&self.multiplexed)),
+            Mode::Async => self.waiter.wait(operation.run_async(&self.multiplexed)),
         }
     }
 }
@@ -39,10 +44,13 @@ impl Stores {
 pub struct Worker {
     stores: Stores,
     table: &'static Table,
-    ready: Sender<Token>,
-    queue: Receiver<Token>,
+    queue: &'static Queue,
+    sleeper: Arc<Sleeper>,
     scratch: Box<[u8]>,
 }
+
+/// The client is gone: nobody waits for further answers.
+struct Gone;
 
 /// What becomes of a connection after its turn.
 enum Turn {
@@ -52,13 +60,15 @@ enum Turn {
 }
 
 impl Worker {
-    pub fn new(stores: Stores, table: &'static Table, ready: Sender<Token>, queue: Receiver<Token>) -> Self {
-        Self { stores, table, ready, queue, scratch: vec![0; SCRATCH_BYTES].into() }
+    /// For the calling thread.
+    pub fn new(stores: Stores, table: &'static Table, queue: &'static Queue) -> Self {
+        Self { stores, table, queue, sleeper: Sleeper::current(), scratch: vec![0; SCRATCH_BYTES].into() }
     }
 
     /// Serves for as long as the program runs.
-    pub fn run(mut self) {
-        while let Ok(token) = self.queue.recv() {
+    pub fn run(mut self) -> ! {
+        loop {
+            let token = self.queue.take(&self.sleeper);
             self.serve(token);
         }
     }
@@ -66,22 +76,27 @@ impl Worker {
     fn serve(&mut self, token: Token) {
         let table = self.table;
         let mut place = table.lock(token);
-        // It may have been cut off while it was queued.
         let Some(session) = place.as_mut() else { return };
-        match self.turn(session) {
+        let stopping = table.is_stopping();
+        match self.turn(session, stopping) {
             Turn::Waits(interest) => {
                 if table.rearm(token, session, interest).is_err() {
                     table.release(token, place);
+                } else if !stopping && table.is_stopping() && table.claim(token) {
+                    // It came back too late for the last turn that the dispatcher gives to all that wait.
+                    self.queue.put_back(token);
                 }
             }
-            // Cannot fail: this very thread holds the other end.
-            Turn::MayGoOn => drop(self.ready.send(token)),
+            Turn::MayGoOn => {
+                // From here on it waits for us.
+                session.stop_clock();
+                self.queue.put_back(token);
+            }
             Turn::Over => table.release(token, place),
         }
     }
 
-    fn turn(&mut self, session: &mut Session) -> Turn {
-        let stopping = self.table.is_stopping();
+    fn turn(&mut self, session: &mut Session, stopping: bool) -> Turn {
         if stopping {
             session.http.close_after_next();
         }
@@ -91,39 +106,44 @@ impl Worker {
             Next::Write => return Turn::Waits(Interest::Writable),
             Next::Close => return Turn::Over,
         }
-        let mut answered = self.answer(session, REQUESTS_PER_TURN);
+        let Ok(mut answered) = self.answer(session, REQUESTS_PER_TURN) else { return Turn::Over };
         if answered < REQUESTS_PER_TURN {
-            match session.fill(&mut self.scratch) {
-                Fill::End => return Turn::Over,
-                Fill::Some | Fill::Drained | Fill::Nothing => {}
+            if session.fill(&mut self.scratch) == Fill::End {
+                // A client that has said all it wants to say still gets its answers.
+                return if session.settle() == Next::Write { Turn::Waits(Interest::Writable) } else { Turn::Over };
             }
-            answered += self.answer(session, REQUESTS_PER_TURN - answered);
+            match self.answer(session, REQUESTS_PER_TURN - answered) {
+                Ok(more) => answered += more,
+                Err(Gone) => return Turn::Over,
+            }
         }
         match session.settle() {
             Next::Close => Turn::Over,
             Next::Write => Turn::Waits(Interest::Writable),
             // Whether there is another whole request in what was read is for the next turn to find out.
             Next::Read if answered == REQUESTS_PER_TURN => Turn::MayGoOn,
-            Next::Read if stopping && session.http.is_idle() => Turn::Over,
+            Next::Read if stopping && session.is_idle() => Turn::Over,
             Next::Read => Turn::Waits(Interest::Readable),
         }
     }
 
     /// Answers up to `limit` requests that are whole, and says how many.
-    fn answer(&mut self, session: &mut Session, limit: usize) -> usize {
+    fn answer(&mut self, session: &mut Session, limit: usize) -> Result<usize, Gone> {
         for answered in 0..limit {
-            let Some(request) = session.http.next_request() else { return answered };
+            let Some(request) = session.http.next_request() else { return Ok(answered) };
             let answer = match Route::resolve(request.method, request.path()) {
                 Route::Answer(answer) => answer,
                 Route::Store(mode, operation) => {
                     // Answers go out together, but none waits for a store that is not its own. What the client does not
                     // take now is written at the end of the turn.
-                    session.flush();
+                    if session.flush() == Next::Close {
+                        return Err(Gone);
+                    }
                     self.stores.run(mode, operation)
                 }
             };
             session.http.answer(answer);
         }
-        limit
+        Ok(limit)
     }
 }

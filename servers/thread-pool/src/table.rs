@@ -8,6 +8,7 @@ use std::{
         Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -28,6 +29,8 @@ pub type Place<'a> = MutexGuard<'a, Option<Session>>;
 pub struct Table {
     pub epoll: OwnedFd,
     places: Box<[Mutex<Option<Session>>]>,
+    /// Of each place, whether its connection is with the kernel, which will report it; if not, it is queued or served.
+    armed: Box<[AtomicBool]>,
     free: Mutex<Vec<Token>>,
     /// No place from this one on was ever taken.
     untouched: AtomicU32,
@@ -61,6 +64,7 @@ impl Table {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             places: (0..places).map(|_| Mutex::default()).collect(),
+            armed: (0..places).map(|_| AtomicBool::new(false)).collect(),
             // The last is taken first, so that few connections stay close together.
             free: Mutex::new((0..places).rev().collect()),
             untouched: AtomicU32::new(0),
@@ -89,16 +93,27 @@ impl Table {
         self.places[token as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Visits every connection that is not being served right now.
-    pub fn for_each_waiting(&self, mut visit: impl FnMut(Token, Place<'_>)) {
-        for (token, place) in (0..self.untouched.load(Ordering::Acquire)).zip(&self.places) {
-            let place = match place.try_lock() {
+    /// Takes a connection back from the kernel, to queue it or to drop it. Whoever is told `true` has it for himself.
+    pub fn claim(&self, token: Token) -> bool {
+        self.armed[token as usize].swap(false, Ordering::SeqCst)
+    }
+
+    /// The connections that are with the kernel.
+    pub fn armed(&self) -> impl Iterator<Item = Token> {
+        (0..self.untouched.load(Ordering::Acquire)).filter(|&token| self.armed[token as usize].load(Ordering::SeqCst))
+    }
+
+    /// Drops the clients that took too long. One that waits for us, queued, has all the time.
+    pub fn sweep(&self, now: Instant) {
+        for token in self.armed() {
+            let place = match self.places[token as usize].try_lock() {
                 Ok(place) => place,
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // It has just been armed.
                 Err(TryLockError::WouldBlock) => continue,
             };
-            if place.is_some() {
-                visit(token, place);
+            if place.as_ref().is_some_and(|session| session.is_expired(now)) && self.claim(token) {
+                self.release(token, place);
             }
         }
     }
@@ -108,20 +123,30 @@ impl Table {
         let Some(token) = self.free().pop() else { return };
         self.untouched.fetch_max(token + 1, Ordering::AcqRel);
         let mut place = self.lock(token);
-        let admitted = Session::new(stream).and_then(|session| {
+        // Otherwise the client is gone already.
+        if let Ok(session) = Session::new(stream) {
             let session = place.insert(session);
             let data = EventData::new_u64(token.into());
-            Ok(epoll::add(&self.epoll, session.stream(), data, Interest::Readable.flags())?)
-        });
-        if admitted.is_err() {
-            // The client is gone already.
-            self.release(token, place);
+            self.armed[token as usize].store(true, Ordering::SeqCst);
+            match epoll::add(&self.epoll, session.stream(), data, Interest::Readable.flags()) {
+                Ok(()) => return,
+                // The system's memory, or its limit of watches.
+                Err(error) => eprintln!("accept: cannot watch a connection: {error}"),
+            }
+            self.claim(token);
         }
+        self.release(token, place);
     }
 
     /// Asks for the next report on a connection that had its turn.
     pub fn rearm(&self, token: Token, session: &Session, interest: Interest) -> rustix::io::Result<()> {
-        epoll::modify(&self.epoll, session.stream(), EventData::new_u64(token.into()), interest.flags())
+        // First, as the report may come before the call returns.
+        self.armed[token as usize].store(true, Ordering::SeqCst);
+        let armed = epoll::modify(&self.epoll, session.stream(), EventData::new_u64(token.into()), interest.flags());
+        if armed.is_err() {
+            self.claim(token);
+        }
+        armed
     }
 
     /// Drops a connection. Closing the socket also takes it out of epoll.
@@ -137,11 +162,11 @@ impl Table {
 
     /// From now on every answer is its connection's last.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::SeqCst);
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.load(Ordering::SeqCst)
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Token>> {
