@@ -5,7 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -47,25 +47,48 @@ impl Places {
 /// Where a worker finds its new connections.
 #[derive(Debug)]
 pub struct Inbox {
-    streams: Mutex<Vec<TcpStream>>,
-    /// Written when there are some.
+    letters: Mutex<Letters>,
+    /// Written when there are some, and when there will be no more.
     pub filled: OwnedFd,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    streams: Vec<TcpStream>,
+    /// Whether no more will come.
+    closed: bool,
 }
 
 impl Inbox {
     pub fn new() -> Result<Self> {
         let filled = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Self { streams: Mutex::default(), filled })
+        Ok(Self { letters: Mutex::default(), filled })
     }
 
     fn put(&self, stream: TcpStream) {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        self.letters().streams.push(stream);
         notify(&self.filled);
     }
 
     pub fn take(&self) -> Vec<TcpStream> {
         acknowledge(&self.filled);
-        std::mem::take(&mut self.streams.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.letters().streams)
+    }
+
+    /// Nothing will be put in from here on.
+    pub fn close(&self) {
+        self.letters().closed = true;
+        notify(&self.filled);
+    }
+
+    /// Whether all that will ever come was taken.
+    pub fn is_done(&self) -> bool {
+        let letters = self.letters();
+        letters.closed && letters.streams.is_empty()
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -37,10 +37,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const INBOX: u64 = u64::MAX;
 const SHUTDOWN: u64 = u64::MAX - 1;
 
-pub struct Worker<'a> {
+pub struct Worker {
     epoll: OwnedFd,
     inbox: Arc<Inbox>,
-    places: &'a Places,
+    places: &'static Places,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
     /// Connections that have had their turn and may have more to read.
@@ -54,10 +54,12 @@ struct Peer {
     session: Session,
     /// Edges are reported once: whether there may be bytes that no further edge will announce.
     unread: bool,
+    /// Whether the end of the stream was announced. That is not announced again, so from here on we read up to it.
+    ended: bool,
 }
 
-impl<'a> Worker<'a> {
-    pub fn new(shutdown: &Shutdown, places: &'a Places) -> Result<Self> {
+impl Worker {
+    pub fn new(shutdown: &Shutdown, places: &'static Places) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let inbox = Arc::new(Inbox::new()?);
         epoll::add(&epoll, &inbox.filled, EventData::new_u64(INBOX), EventFlags::IN)?;
@@ -115,19 +117,23 @@ impl<'a> Worker<'a> {
     }
 
     fn is_done(&self) -> bool {
-        self.stop_at.is_some_and(|stop_at| self.free.len() == self.peers.len() || Instant::now() >= stop_at)
+        let all_served = || self.free.len() == self.peers.len() && self.inbox.is_done();
+        self.stop_at.is_some_and(|stop_at| all_served() || Instant::now() >= stop_at)
     }
 
     fn welcome(&mut self) {
         for stream in self.inbox.take() {
-            if self.admit(stream).is_err() {
-                self.places.release();
+            match self.admit(stream) {
+                // Accepted before the stop: what it sent is answered, and if it sent nothing, it is closed.
+                Ok(index) if self.stop_at.is_some() => self.turn(index, EventFlags::IN),
+                Ok(_) => {}
+                Err(_) => self.places.release(),
             }
         }
     }
 
-    fn admit(&mut self, stream: TcpStream) -> Result<()> {
-        let peer = Peer { session: Session::new(stream)?, unread: false };
+    fn admit(&mut self, stream: TcpStream) -> Result<usize> {
+        let peer = Peer { session: Session::new(stream)?, unread: false, ended: false };
         let index = self.free.pop().unwrap_or_else(|| {
             self.peers.push(None);
             self.peers.len() - 1
@@ -140,15 +146,15 @@ impl<'a> Worker<'a> {
             return Err(error.into());
         }
         self.peers[index] = Some(peer);
-        Ok(())
+        Ok(index)
     }
 
     /// Reads, answers and writes as far as one connection goes.
     fn turn(&mut self, index: usize, flags: EventFlags) {
         let Some(peer) = self.peers.get_mut(index).and_then(Option::as_mut) else { return };
-        peer.unread |= flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        let last = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        match peer.turn(&mut self.scratch, last, self.stop_at.is_some()) {
+        peer.ended |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        peer.unread |= peer.ended || flags.contains(EventFlags::IN);
+        match peer.turn(&mut self.scratch, self.stop_at.is_some()) {
             Turn::Waits => {}
             Turn::MayGoOn => self.unfinished.push(index),
             Turn::Over => self.close(index),
@@ -186,7 +192,7 @@ enum Turn {
 }
 
 impl Peer {
-    fn turn(&mut self, scratch: &mut [u8], to_the_end: bool, stopping: bool) -> Turn {
+    fn turn(&mut self, scratch: &mut [u8], stopping: bool) -> Turn {
         if stopping {
             self.session.http.close_after_next();
         }
@@ -201,9 +207,8 @@ impl Peer {
                 break;
             }
             let fill = self.session.fill(scratch);
-            // Fewer bytes than asked for: the kernel has no more, and will announce what comes. The end of the stream
-            // is not announced again, so after its announcement we read up to it.
-            self.unread = fill == Fill::Some || (fill == Fill::Drained && to_the_end);
+            // Fewer bytes than asked for: the kernel has no more, and will announce what comes.
+            self.unread = fill == Fill::Some || (fill == Fill::Drained && self.ended);
             if fill == Fill::End {
                 return Turn::Over;
             }
@@ -214,7 +219,7 @@ impl Peer {
                 Next::Close => return Turn::Over,
             }
         }
-        if stopping && self.session.http.is_idle() {
+        if stopping && self.session.is_idle() {
             return Turn::Over;
         }
         if self.unread { Turn::MayGoOn } else { Turn::Waits }
