@@ -13,21 +13,23 @@ thread_local! {
 /// tokio's blocking threads, each with a store connection of its own. The runtime bounds their number.
 #[derive(Debug)]
 pub struct BlockingThreads {
-    target: Target,
+    // For the rest of the program's life: only a thread's first command needs a copy.
+    target: &'static Target,
 }
 
 impl BlockingThreads {
     pub fn new(target: Target) -> Self {
-        Self { target }
+        Self { target: Box::leak(Box::new(target)) }
     }
 
     async fn run<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut BlockingStore) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let target = self.target.clone();
-        let on_thread =
-            move || STORE.with_borrow_mut(|store| command(store.get_or_insert_with(|| BlockingStore::new(target))));
+        let target = self.target;
+        let on_thread = move || {
+            STORE.with_borrow_mut(|store| command(store.get_or_insert_with(|| BlockingStore::new(target.clone()))))
+        };
         // Fails only if the command panicked or the runtime is going down.
         task::spawn_blocking(on_thread).await.unwrap_or(Err(StoreError::Lost))
     }
