@@ -8,6 +8,9 @@ use super::probe::{
 use super::{Case, server};
 use crate::wire::Connection;
 
+/// One batch of a server that answers 16 at a time, and a remainder.
+const PIPELINED_THEN_CLOSED: usize = 20;
+
 pub(super) const CASES: &[Case] = &[
     server("connections_are_kept_alive", "100 requests on one connection", keep_alive),
     server("connection_close_is_honoured", "`Connection: close`: one answer, then the end", connection_close),
@@ -25,7 +28,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     server("a_request_may_come_byte_by_byte", "each byte a segment of its own", byte_by_byte),
     server("a_request_may_be_split_anywhere", "two segments, at each position", split_anywhere),
-    server("a_half_closed_client_is_answered", "the client closes its sending side after the request", half_closed),
+    server(
+        "a_half_closed_client_is_answered",
+        "the client closes its sending side after the request, or after 20 pipelined ones",
+        half_closed,
+    ),
 ];
 
 fn keep_alive(probe: &Probe) -> Result<()> {
@@ -159,6 +166,15 @@ fn half_closed(probe: &Probe) -> Result<()> {
         connection.close_sending()?;
         connection.answer().and_then(|answer| expect_ok(&answer)).with_context(|| path.clone())?;
         connection.expect_closed().with_context(|| path.clone())?;
+        // More than a server may answer at one go: its end must not overtake the last answers.
+        let mut pipelining = probe.connect()?;
+        pipelining.send(get(&path).repeat(PIPELINED_THEN_CLOSED))?;
+        pipelining.close_sending()?;
+        for index in 0..PIPELINED_THEN_CLOSED {
+            let place = || format!("{path}: answer {index} of {PIPELINED_THEN_CLOSED}");
+            pipelining.answer().and_then(|answer| expect_ok(&answer)).with_context(place)?;
+        }
+        pipelining.expect_closed().with_context(|| path.clone())?;
     }
     Ok(())
 }
