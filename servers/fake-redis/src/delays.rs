@@ -42,9 +42,12 @@ impl Punctuality {
     }
 }
 
+/// The law of each command's delay.
+pub type Laws = Vec<Option<Delay>>;
+
 /// Delays by command.
 pub struct Delays {
-    laws: Vec<Option<Delay>>,
+    laws: Laws,
     kept: Vec<Option<Box<Punctuality>>>,
     rng: StdRng,
     any: bool,
@@ -64,7 +67,13 @@ impl Delays {
 
     /// Replaces all delays by those assigned (`get=20ms`), or changes nothing.
     pub fn assign<'a>(&mut self, assignments: impl Iterator<Item = &'a str>, table: &Table) -> anyhow::Result<()> {
-        let mut laws = vec![None; self.laws.len()];
+        self.replace(Self::read(assignments, table)?);
+        Ok(())
+    }
+
+    /// What assignments say, by command.
+    pub fn read<'a>(assignments: impl Iterator<Item = &'a str>, table: &Table) -> anyhow::Result<Laws> {
+        let mut laws = vec![None; table.len()];
         for assignment in assignments {
             let (name, law) = parse_assignment(assignment)?;
             let command = table.plain(name.as_bytes());
@@ -72,6 +81,11 @@ impl Delays {
             ensure!(laws[command as usize].is_none(), "`{name}` is given two delays");
             laws[command as usize] = Some(law);
         }
+        Ok(laws)
+    }
+
+    /// Replaces all delays.
+    pub fn replace(&mut self, mut laws: Laws) {
         for (law, kept) in laws.iter_mut().zip(&mut self.kept) {
             if let Some(law) = *law {
                 // Figures of another law would only confuse.
@@ -83,7 +97,6 @@ impl Delays {
         }
         self.any = laws.iter().any(Option::is_some);
         self.laws = laws;
-        Ok(())
     }
 
     /// The delays as `CONFIG GET delay` shows them.

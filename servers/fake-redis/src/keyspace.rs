@@ -219,6 +219,10 @@ impl Keyspace {
         self.expired
     }
 
+    pub fn reset_expired(&mut self) {
+        self.expired = 0;
+    }
+
     /// Whether any key is waiting to expire.
     pub fn has_deadlines(&self) -> bool {
         !self.deadlines.is_empty()

@@ -66,7 +66,8 @@ fn prepare(args: &Args) -> anyhow::Result<Server> {
     limits::raise_nofile(connections as u64 + limits::SPARE_DESCRIPTORS)
         .with_context(|| format!("--max-connections {connections}"))?;
     let socket = listener::bind(args.listen).context("--listen")?;
-    let state = State::new(socket.local_addr()?, delays, connections, table);
+    let signals = server::catch_signals().context("cannot catch signals")?;
+    let state = State::new(socket.local_addr()?, delays, connections, table, signals);
     let server = Server::new(socket, state)?;
     server.announce()?;
     Ok(server)

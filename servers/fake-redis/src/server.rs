@@ -40,17 +40,16 @@ const READ_BYTES: usize = 32 * 1024;
 /// Connections accepted per turn, for the same reason.
 const ACCEPTS: usize = 256;
 
-/// A deadline this near is waited for awake: to sleep and be woken costs more than to look at the sockets a few times.
-const NEAR: Nanos = 50_000;
-
 /// How often expired keys are swept up, as in Redis (`hz 10`). Readers never see one anyway.
 const SWEEP_INTERVAL: Nanos = 100_000_000;
+
+/// How long the listener rests after the system had no room for a connection.
+const REST: Nanos = 100_000_000;
 
 /// The server.
 pub struct Server {
     poller: OwnedFd,
     listener: TcpListener,
-    signals: UnixStream,
     /// Set to the next instant at which something is due. Unlike a timeout of the poller's it stays set while other
     /// events come, and the kernel programs its hardware once per instant instead of twice per turn. It has no slack.
     timer: OwnedFd,
@@ -61,26 +60,34 @@ pub struct Server {
     due: BinaryHeap<Reverse<(Nanos, Token)>>,
     buffer: Vec<u8>,
     next_sweep: Nanos,
-    /// The system has no more descriptors: the listener rests until a connection ends.
-    accepting: bool,
+    /// The system cannot take another connection: the listener rests until then, or until a connection ends.
+    resting_until: Option<Nanos>,
+    /// The last connection could not be taken, and somebody has been told.
+    refused: bool,
+}
+
+/// Readable once SIGTERM or SIGINT has come.
+pub fn catch_signals() -> io::Result<UnixStream> {
+    let (signals, signalled) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
+    }
+    Ok(signals)
 }
 
 impl Server {
-    /// Takes signals, the poller and the timer in hand.
+    /// Takes the poller and the timer in hand.
     pub fn new(listener: TcpListener, state: State) -> anyhow::Result<Self> {
-        let (signals, signalled) = UnixStream::pair()?;
-        for signal in [SIGTERM, SIGINT] {
-            signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
-        }
         listener.set_nonblocking(true)?;
         let poller = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&poller, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        epoll::add(&poller, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        epoll::add(&poller, &state.signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // Edge-triggered: it need not be read, and setting it anew makes the next edge.
         epoll::add(&poller, &timer, EventData::new_u64(TIMER), EventFlags::IN | EventFlags::ET)?;
         let (due, buffer) = (BinaryHeap::new(), vec![0; READ_BYTES]);
-        Ok(Self { poller, listener, signals, timer, armed: None, state, due, buffer, next_sweep: 0, accepting: true })
+        let (armed, next_sweep, resting_until, refused) = (None, 0, None, false);
+        Ok(Self { poller, listener, timer, armed, state, due, buffer, next_sweep, resting_until, refused })
     }
 
     /// Says where it listens.
@@ -103,7 +110,7 @@ impl Server {
                 match event.data.u64() {
                     SIGNALS => {
                         let mut byte = [0];
-                        _ = self.signals.read(&mut byte);
+                        _ = self.state.signals.read(&mut byte);
                         return Ok(());
                     }
                     // It has done its work by waking us.
@@ -117,16 +124,18 @@ impl Server {
         }
     }
 
-    /// Sets the timer to the next instant at which something is due. Returns the poller's timeout: zero if that is near.
+    /// Sets the timer to the next instant at which something is due. Returns the poller's timeout: zero if that is now.
     fn arm(&mut self) -> anyhow::Result<Option<Timespec>> {
         let due = self.due.peek().map(|Reverse((due, _))| *due);
         let sweep = self.state.keyspace.has_deadlines().then_some(self.next_sweep);
-        let Some(next) = [due, sweep, self.resume_at()].into_iter().flatten().min() else { return Ok(None) };
-        if next <= clock::now() + NEAR {
-            return Ok(Some(Timespec::default()));
-        }
+        let Some(next) = [due, sweep, self.resume_at(), self.resting_until].into_iter().flatten().min() else {
+            return Ok(None);
+        };
         if self.armed == Some(next) {
             return Ok(None);
+        }
+        if next <= clock::now() {
+            return Ok(Some(Timespec::default()));
         }
         let at = Timespec { tv_sec: (next / 1_000_000_000) as i64, tv_nsec: (next % 1_000_000_000) as i64 };
         let once = Itimerspec { it_interval: Timespec::default(), it_value: at };
@@ -152,6 +161,9 @@ impl Server {
         }
         if self.resume_at().is_some_and(|at| at <= now) {
             self.resume();
+        }
+        if self.resting_until.is_some_and(|until| until <= now) {
+            self.listen_again();
         }
         if self.next_sweep <= now && self.state.keyspace.has_deadlines() {
             self.state.keyspace.sweep();
@@ -288,14 +300,11 @@ impl Server {
                 Ok((socket, peer)) => {
                     // A client that is gone already is not worth a word.
                     _ = self.welcome(socket, peer);
-                }
-                Err(error) if is_out_of_descriptors(&error) => {
-                    eprintln!("fake-redis: cannot accept a connection: {error}; waiting for one to end");
-                    self.set_accepting(false);
-                    return;
+                    self.refused = false;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {}
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => return self.rest(&error),
             }
         }
     }
@@ -330,15 +339,29 @@ impl Server {
             self.state.paused.retain(|&token| token != connection.token);
         }
         self.state.connections.forget(connection);
-        if !self.accepting {
-            self.set_accepting(true);
+        if self.resting_until.is_some() {
+            self.listen_again();
         }
     }
 
-    fn set_accepting(&mut self, accepting: bool) {
-        let interest = if accepting { EventFlags::IN } else { EventFlags::empty() };
-        let changed = epoll::modify(&self.poller, &self.listener, EventData::new_u64(LISTENER), interest);
-        self.accepting = if changed.is_ok() { accepting } else { self.accepting };
+    /// Whoever waits to be accepted would otherwise be reported without end.
+    fn rest(&mut self, error: &io::Error) {
+        if !self.refused {
+            eprintln!("fake-redis: cannot accept a connection: {error}; trying again");
+            self.refused = true;
+        }
+        // Should this fail, the poller goes on reporting, and a rest begins with each report.
+        _ = self.watch_listener(EventFlags::empty());
+        self.resting_until = Some(self.state.now + REST);
+    }
+
+    fn listen_again(&mut self) {
+        let watched = self.watch_listener(EventFlags::IN);
+        self.resting_until = watched.is_err().then_some(self.state.now + REST);
+    }
+
+    fn watch_listener(&self, interest: EventFlags) -> rustix::io::Result<()> {
+        epoll::modify(&self.poller, &self.listener, EventData::new_u64(LISTENER), interest)
     }
 }
 
@@ -346,7 +369,21 @@ fn gone_if_zero(received: Option<usize>) -> io::Result<Option<usize>> {
     if received == Some(0) { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(received) }
 }
 
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    let errno = error.raw_os_error();
-    [Errno::MFILE, Errno::NFILE].iter().any(|known| errno == Some(known.raw_os_error()))
+/// Whether accepting failed because of the one connection, so that the next may do better: its client has gone, a
+/// filter forbids it, or the network had failed it (`accept(2)`).
+fn is_of_the_connection(error: &io::Error) -> bool {
+    const KNOWN: [Errno; 11] = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::OPNOTSUPP,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| KNOWN.contains(&errno))
 }

@@ -1,6 +1,6 @@
 //! What all connections share.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{net::SocketAddr, os::unix::net::UnixStream, time::SystemTime};
 
 use crate::{
     acl::Permissions,
@@ -58,11 +58,13 @@ pub struct State {
     pub max_connections: usize,
     pub address: SocketAddr,
     pub started: SystemTime,
+    /// Readable once a signal asks the server to end.
+    pub signals: UnixStream,
     running: Option<(CommandId, Nanos)>,
 }
 
 impl State {
-    pub fn new(address: SocketAddr, delays: Delays, max_connections: usize, table: Table) -> Self {
+    pub fn new(address: SocketAddr, delays: Delays, max_connections: usize, table: Table, signals: UnixStream) -> Self {
         Self {
             now: clock::now(),
             arrived: 0,
@@ -80,6 +82,7 @@ impl State {
             max_connections,
             address,
             started: SystemTime::now(),
+            signals,
             running: None,
         }
     }
@@ -102,6 +105,7 @@ impl State {
     pub fn reset_stats(&mut self) {
         self.stats.fill(CommandStats::default());
         self.delays.reset();
+        self.keyspace.reset_expired();
         self.connections_received = 0;
         self.connections_rejected = 0;
     }

@@ -245,11 +245,10 @@ pub fn reply(call: &mut Call) -> Outcome {
 }
 
 pub fn no_evict(call: &mut Call) -> Outcome {
-    call.connection.session.no_evict = match call.words.get(2).to_ascii_lowercase().as_slice() {
-        b"on" => true,
-        b"off" => false,
-        _ => return Err(Error::Syntax),
-    };
+    let choice = call.words.get(2);
+    if ![b"on".as_slice(), b"off"].iter().any(|known| choice.eq_ignore_ascii_case(known)) {
+        return Err(Error::Syntax);
+    }
     call.reply().ok();
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::{Call, Error, Outcome, error::echo};
 use crate::{
+    delays::Delays,
     glob::{self, Case},
     keyspace::DATABASES,
     protocol::MAX_BULK_BYTES,
@@ -51,32 +52,44 @@ pub fn set(call: &mut Call) -> Outcome {
         return Err(Error::Syntax);
     }
     let current = settings(call.state);
+    let (mut chosen, mut delays) = (Vec::new(), None);
+    // All names are looked at first, then all values; nothing changes until all are good.
     for at in (2..words.len()).step_by(2) {
-        let (name, value) = (words.get(at), words.get(at + 1));
-        let known = current.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
-        let Some((name, current)) = known else {
-            let name = echo(name, usize::MAX);
+        let asked = words.get(at);
+        let Some(setting) = current.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(asked)) else {
+            let name = echo(asked, usize::MAX);
             return Err(Error::text(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")));
         };
-        let value = echo(value, usize::MAX);
-        assign(call.state, name, current, &value).map_err(|reason| {
-            let start = "ERR CONFIG SET failed (possibly related to argument";
-            Error::text(format!("{start} '{name}') - {reason}"))
-        })?;
+        if chosen.iter().any(|&(known, _)| known == setting) {
+            return Err(refusal(&echo(asked, usize::MAX), "duplicate parameter"));
+        }
+        chosen.push((setting, echo(words.get(at + 1), usize::MAX)));
+    }
+    for ((name, current), value) in chosen {
+        if *name == "delay" {
+            let laws = Delays::read(value.split_ascii_whitespace(), &call.state.table);
+            delays = Some(laws.map_err(|error| refusal(name, &format!("{error:#}")))?);
+        } else {
+            check_fixed(name, current, &value).map_err(|reason| refusal(name, reason))?;
+        }
+    }
+    if let Some(laws) = delays {
+        call.state.delays.replace(laws);
     }
     call.reply().ok();
     Ok(())
 }
 
-fn assign(state: &mut State, name: &str, current: &str, value: &str) -> Result<(), String> {
+fn refusal(name: &str, reason: &str) -> Error {
+    Error::text(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}"))
+}
+
+/// A setting without a choice takes the value it has.
+fn check_fixed(name: &str, current: &str, value: &str) -> Result<(), &'static str> {
     match name {
-        "delay" => {
-            let assigned = state.delays.assign(value.split_ascii_whitespace(), &state.table);
-            assigned.map_err(|error| format!("{error:#}"))
-        }
         _ if value == current => Ok(()),
-        "appendonly" if value != "yes" => Err("argument must be 'yes' or 'no'".into()),
-        _ => Err("this server has no other value for it".into()),
+        "appendonly" if value != "yes" => Err("argument must be 'yes' or 'no'"),
+        _ => Err("this server has no other value for it"),
     }
 }
 

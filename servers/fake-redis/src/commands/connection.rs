@@ -126,7 +126,6 @@ pub fn reset(call: &mut Call) -> Outcome {
     session.resp = Resp::V2;
     session.name.clear();
     session.reply_mode = ReplyMode::On;
-    session.no_evict = false;
     call.reply().simple("RESET");
     Ok(())
 }

@@ -196,7 +196,9 @@ fn admit(state: &mut State, connection: &mut Connection, words: Words) -> Result
     let drawn =
         if command.kind == Kind::Exec { transactions::draw_slowest(state, connection) } else { state.delays.draw(id) };
     if let Some(drawn) = drawn {
-        refuse_mixed(state, connection, id, drawn)?;
+        let refused = refuse_mixed(state, connection, id, drawn);
+        let exec = command.kind == Kind::Exec;
+        refused.map_err(|error| if exec { transactions::abort(connection, &error) } else { error })?;
     }
     Ok(Admitted::Run(id, command, drawn))
 }

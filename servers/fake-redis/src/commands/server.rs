@@ -1,6 +1,15 @@
 //! What concerns the server as a whole.
 
-use std::time::Duration;
+use std::{
+    io,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use super::{
     Call, Error, Outcome,
@@ -34,9 +43,25 @@ pub fn debug(call: &mut Call) -> Outcome {
     }
     // What is no number is zero, as in Redis.
     let seconds: f64 = echo(call.words.get(2), usize::MAX).parse().unwrap_or(0.0);
-    std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default().min(MAX_SLEEP));
+    let nap = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(MAX_SLEEP);
+    sleep_unless_asked_to_end(&call.state.signals, nap)
+        .map_err(|error| Error::text(format!("ERR cannot sleep: {error}")))?;
     call.reply().ok();
     Ok(())
+}
+
+/// A stuck store can still be stopped.
+fn sleep_unless_asked_to_end(signals: impl AsFd, time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        match poll(&mut [PollFd::new(&signals, PollFlags::IN)], Some(&timeout)) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 pub fn command(call: &mut Call) -> Outcome {

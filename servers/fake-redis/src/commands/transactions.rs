@@ -59,10 +59,19 @@ pub fn exec_would_write(connection: &Connection, command: &Command) -> bool {
     transaction.writes
 }
 
-/// A transaction is answered when the slowest of its commands would have been.
+/// A transaction is answered when the slowest of its commands would have been; at once if none of them runs.
 pub fn draw_slowest(state: &mut State, connection: &Connection) -> Option<Drawn> {
-    let queue = connection.session.transaction.iter().flat_map(|transaction| &transaction.queue);
-    queue.filter_map(|(id, _)| state.delays.draw(*id)).max_by_key(|drawn| drawn.nanos)
+    let transaction = connection.session.transaction.as_ref()?;
+    if transaction.doomed || any_changed(state, &connection.session.watched) {
+        return None;
+    }
+    let allowed = transaction.queue.iter().filter(|(id, _)| state.permissions.allows(*id));
+    allowed.filter_map(|(id, _)| state.delays.draw(*id)).max_by_key(|drawn| drawn.nanos)
+}
+
+/// Whether a key under `WATCH` was written since.
+fn any_changed(state: &mut State, watched: &[Watched]) -> bool {
+    watched.iter().any(|key| state.keyspace.version(key.database, &key.key) != key.version)
 }
 
 pub fn multi(call: &mut Call) -> Outcome {
@@ -91,8 +100,7 @@ pub fn exec(call: &mut Call) -> Outcome {
     if transaction.doomed {
         return Err(Error::text("EXECABORT Transaction discarded because of previous errors."));
     }
-    let changed = |key: &Watched| call.state.keyspace.version(key.database, &key.key) != key.version;
-    if watched.iter().any(changed) {
+    if any_changed(call.state, &watched) {
         call.reply().null_array();
         return Ok(());
     }

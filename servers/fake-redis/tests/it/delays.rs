@@ -97,6 +97,10 @@ fn delays_change_while_running() {
     let wrong = connection.ask("config set delay 'get=1ms foo=2ms'");
     assert!(wrong.starts_with("-ERR CONFIG SET failed (possibly related to argument 'delay') - `foo`"), "{wrong}");
     assert!(connection.ask("config get delay").contains("get=1ms set=2ms"), "a refused setting changes nothing");
+    for other in ["foo bar", "maxmemory 5", "delay get=4ms"] {
+        assert!(connection.ask(&format!("config set delay get=3ms {other}")).starts_with("-ERR"), "{other}");
+        assert!(connection.ask("config get delay").contains("get=1ms set=2ms"), "nor does one next to it: {other}");
+    }
     assert_eq!(connection.ask("config set delay ''"), "+OK\r\n");
     connection.ask("get a");
     assert_eq!(number(&punctuality(&mut connection, "get"), "count"), 1.0, "no longer delayed, no longer counted");
@@ -115,6 +119,41 @@ fn a_transaction_waits_as_long_as_its_slowest_command() {
     let fields = punctuality(&mut connection, "set");
     assert_eq!((number(&fields, "count"), number(&fields, "due_mean_us")), (1.0, 60_000.0));
     assert_eq!(number(&punctuality(&mut connection, "get"), "count"), 0.0);
+}
+
+#[test]
+fn a_transaction_that_runs_nothing_is_answered_at_once() {
+    let server = Server::fake(&["--delay", "get=600s"]);
+    let (mut connection, mut other) = (server.connect(), server.connect());
+    for line in ["multi", "get a", "foo"] {
+        connection.ask(line);
+    }
+    assert!(connection.ask("exec").starts_with("-EXECABORT"));
+    connection.ask("watch a");
+    other.ask("set a 1");
+    for line in ["multi", "get a"] {
+        connection.ask(line);
+    }
+    assert_eq!(connection.ask("exec"), "*-1\r\n");
+}
+
+#[test]
+fn a_transaction_refused_for_its_delay_is_over() {
+    let server = Server::fake(&["--delay", "get=200ms", "--delay", "set=50ms"]);
+    let mut connection = server.connect();
+    connection.send("get a\r\nmulti\r\nset a 1\r\nexec\r\nping\r\n");
+    let replies: Vec<String> = (0..5).map(|_| connection.text()).collect();
+    assert_eq!(replies[..3], ["$-1\r\n", "+OK\r\n", "+QUEUED\r\n"]);
+    assert!(replies[3].starts_with("-EXECABORT") && replies[3].contains("mixed delays"), "{replies:?}");
+    assert_eq!(replies[4], "+PONG\r\n", "not queued");
+}
+
+#[test]
+fn a_reply_without_delay_does_not_wait_for_a_later_one() {
+    let server = Server::fake(&["--delay", "get=600s"]);
+    let mut connection = server.connect();
+    connection.send("ping\r\nget a\r\n");
+    assert_eq!(connection.text(), "+PONG\r\n");
 }
 
 #[test]

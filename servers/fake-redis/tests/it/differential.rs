@@ -1,8 +1,6 @@
 //! The same bytes to a real redis-server and to ours: the replies must be the same bytes.
 
-use std::time::Duration;
-
-use crate::server::{Server, encode};
+use crate::server::{Server, encode, until};
 
 /// Sends each line of a script to both servers, on one connection each, and compares reply by reply.
 fn compare(script: &str) {
@@ -165,17 +163,28 @@ fn a_denied_or_wrong_command_is_counted_as_redis_counts_it() {
 fn pauses_hold_back_the_same_commands() {
     let (real, fake) = (Server::real(), Server::fake(&[]));
     let answered = [real, fake].map(|server| {
-        let mut connection = server.connect();
+        let (mut connection, mut other) = (server.connect(), server.connect());
         connection.ask("client pause 300000 write");
-        let mut answered = Vec::new();
-        for line in ["get a", "ping", "set a 1", "multi", "exec"] {
-            connection.send(format!("{line}\r\n"));
-            // Nothing follows a command that waits, so two of these five are waited for in full.
-            answered.push(connection.within(Duration::from_millis(150)));
-        }
-        let mut other = server.connect();
-        let released = (other.ask("multi"), other.ask("ping"), other.ask("exec"), other.ask("client unpause"));
-        (answered, released, connection.text(), connection.text(), connection.text())
+        let before = [connection.ask("get a"), connection.ask("ping")];
+        connection.send("set a 1\r\nmulti\r\nexec\r\n");
+        until("the write waits", || other.ask("info clients").contains("blocked_clients:1\r\n"));
+        let released = ["multi", "ping", "exec", "get a", "client unpause"].map(|line| other.ask(line));
+        (before, released, [connection.text(), connection.text(), connection.text()])
     });
     assert_eq!(answered[0], answered[1]);
+}
+
+#[test]
+fn reset_counters_forget_the_same_things() {
+    let (real, fake) = (Server::real(), Server::fake(&[]));
+    let counts = [real, fake].map(|server| {
+        let mut connection = server.connect();
+        connection.ask("set a 1 px 1");
+        until("the key has expired", || connection.ask("get a") == "$-1\r\n");
+        let count = |info: String| info.lines().find(|line| line.starts_with("expired_keys")).map(str::to_owned);
+        let before = count(connection.ask("info stats"));
+        connection.ask("config resetstat");
+        (before, count(connection.ask("info stats")))
+    });
+    assert_eq!(counts[0], counts[1]);
 }
