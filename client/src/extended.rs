@@ -1,7 +1,7 @@
 //! Arithmetic with a 64-bit mantissa, rounded to nearest even: what an x86 `long double` does.
 //!
-//! wrk computes and prints its figures in that format. With plain `f64`, about one in twenty of the microsecond values that
-//! it prints as milliseconds would differ in the last digit; with this, none does.
+//! wrk computes and prints its figures in that format. With plain `f64`, about one in twenty of the microsecond values
+//! that it prints as milliseconds would differ in the last digit; with this, none does.
 
 use std::cmp::Ordering;
 
@@ -44,8 +44,8 @@ impl Extended {
         if self.mantissa == 0 || other.mantissa == 0 {
             return Self::ZERO;
         }
-        // Two extra bits decide the rounding, the remainder breaks ties; both mantissas are at least 2^63, so the quotient
-        // of a mantissa shifted by 64 has at least 64 bits.
+        // Two extra bits decide the rounding, the remainder breaks ties; both mantissas are at least 2^63, so the
+        // quotient of a mantissa shifted by 64 has at least 64 bits.
         let dividend = u128::from(self.mantissa) << 64;
         let divisor = u128::from(other.mantissa);
         let (quotient, remainder) = (dividend / divisor, dividend % divisor);

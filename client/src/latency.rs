@@ -1,7 +1,7 @@
 //! Latencies in memory: exact counts per microsecond, so that every figure of the report is exact.
 //!
-//! Memory grows with what was seen, not with the timeout: microseconds up to about four seconds are counted in pages that
-//! are allocated when first touched, later ones, of which a run can have only few, in an ordered map.
+//! Memory grows with what was seen, not with the timeout: microseconds up to about four seconds are counted in pages
+//! that are allocated when first touched, later ones, of which a run can have only few, in an ordered map.
 
 use std::collections::BTreeMap;
 
@@ -164,7 +164,8 @@ impl Distribution {
         Some(Extended::from(inside).divided_by(Extended::from(self.total)).times(Extended::from(100u64)))
     }
 
-    /// The value at a percentile, by wrk's rank: `p/100·n + 0.5`, rounded half away from zero. Unlike wrk, 100 is the maximum.
+    /// The value at a percentile, by wrk's rank: `p/100·n + 0.5`, rounded half away from zero. Unlike wrk, 100 is the
+    /// maximum.
     pub fn percentile(&self, percent: f64) -> u64 {
         let rank = (percent / 100.0 * self.total as f64 + 0.5).round() as u64;
         let mut seen = 0;

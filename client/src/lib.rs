@@ -1,11 +1,12 @@
 //! `stackload`: a load client that takes wrk's command line, prints wrk's report, and adds what wrk hides.
 //!
-//! Load is closed-loop: each connection sends its next request when the previous answer is complete. Latencies are raw: from
-//! just before the first byte of a request is written to the last byte of its answer, and nothing is back-filled for requests
-//! that a slow server kept from being sent. wrk back-fills, so its percentiles are larger wherever answers stall.
+//! Load is closed-loop: each connection sends its next request when the previous answer is complete. Latencies are raw:
+//! from just before the first byte of a request is written to the last byte of its answer, and nothing is back-filled
+//! for requests that a slow server kept from being sent. wrk back-fills, so its percentiles are larger wherever answers
+//! stall.
 //!
-//! SIGINT ends a run early with the full report and exit code 0, as in wrk. SIGTERM does the same with exit code 143, where
-//! wrk prints nothing.
+//! SIGINT ends a run early with the full report and exit code 0, as in wrk. SIGTERM does the same with exit code 143,
+//! where wrk prints nothing.
 //!
 //! # Layout
 //! - [`cli`]: the command line; [`url`] and [`units`] read its parts.

@@ -12,8 +12,9 @@ use crate::latency::{Distribution, Latencies};
 use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, TreeUsage, TurnSummary};
 use crate::tally::{ErrorCounts, SecondTally, hdr};
 
-/// A connection that was answered before counts as starved only beyond this many times the median latency: at saturation
-/// every request waits long, and the slowest of a short window are in flight for more than half of it without any unfairness.
+/// A connection that was answered before counts as starved only beyond this many times the median latency: at
+/// saturation every request waits long, and the slowest of a short window are in flight for more than half of it
+/// without any unfairness.
 const STARVED_MEDIANS: u64 = 10;
 
 /// The measured window, and what was read at its edges.
@@ -199,8 +200,8 @@ fn occupancy(waiting_ns: u64, connections: &[ConnectionOutcome], window: &Window
     let in_flight = connections.iter().filter_map(|connection| connection.in_flight_since_ns);
     let in_flight_ns: u64 =
         in_flight.map(|since_ns| window.close_ns.saturating_sub(since_ns.max(window.open_ns))).sum();
-    // A loop learns of the closing a moment after its instant and may count answers until then. Whatever lies beyond the
-    // instant was not waited in the window.
+    // A loop learns of the closing a moment after its instant and may count answers until then. Whatever lies beyond
+    // the instant was not waited in the window.
     let beyond_ns: u64 = connections.iter().map(|each| each.last_answer_ns.saturating_sub(window.close_ns)).sum();
     let all_ns = connections.len() as f64 * window.length_ns() as f64;
     if all_ns > 0.0 { (waiting_ns.saturating_sub(beyond_ns) + in_flight_ns) as f64 / all_ns } else { 0.0 }

@@ -1,8 +1,8 @@
 //! What processes cost: the kernel's CPU clocks and counters, read at both edges of the window.
 //!
-//! A process's CPU clock counts nanoseconds, but not those of its children; so a tree is read process by process. Everything
-//! that is slow to read (the table of processes, the context switches of thousands of threads) is read outside the window:
-//! before its opening and after its closing.
+//! A process's CPU clock counts nanoseconds, but not those of its children; so a tree is read process by process.
+//! Everything that is slow to read (the table of processes, the context switches of thousands of threads) is read
+//! outside the window: before its opening and after its closing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -35,8 +35,8 @@ impl Switches {
         Self { by_thread: procfs::context_switches(pid), at_ns: now_ns() }
     }
 
-    /// How many fall into a window of `window_ns`, by two readings that enclose it. A thread that was there at the first
-    /// reading is taken to have switched evenly between the two; one that came later counts in full.
+    /// How many fall into a window of `window_ns`, by two readings that enclose it. A thread that was there at the
+    /// first reading is taken to have switched evenly between the two; one that came later counts in full.
     fn in_window(before: &Self, after: &Self, window_ns: u64) -> u64 {
         let between_ns = after.at_ns.saturating_sub(before.at_ns);
         let share = if between_ns > window_ns { window_ns as f64 / between_ns as f64 } else { 1.0 };

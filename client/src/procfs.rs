@@ -57,13 +57,13 @@ fn parse_stat(line: &str) -> Option<ProcessStat> {
 
 /// CPU time of a process since its start, in nanoseconds, all its threads (ended ones too) and none of its children.
 pub fn cpu_clock_ns(pid: u32) -> io::Result<u64> {
-    // The kernel's encoding of "CPU clock of process PID, from the scheduler": see clock_getcpuclockid(3). The C function
-    // makes a system call of its own to check the process, which the read below does anyway.
+    // The kernel's encoding of "CPU clock of process PID, from the scheduler": see clock_getcpuclockid(3). The C
+    // function makes a system call of its own to check the process, which the read below does anyway.
     const CPUCLOCK_SCHED: libc::clockid_t = 2;
     let clock = (!(pid as libc::clockid_t) << 3) | CPUCLOCK_SCHED;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec for the duration of the call, which writes nothing else; a clock id that names no
-    // process makes it fail with EINVAL. rustix has no type for such clock ids.
+    // SAFETY: `time` is a valid timespec for the duration of the call, which writes nothing else; a clock id that names
+    // no process makes it fail with EINVAL. rustix has no type for such clock ids.
     let failed = unsafe { libc::clock_gettime(clock, &raw mut time) } != 0;
     if failed {
         return Err(io::Error::last_os_error());

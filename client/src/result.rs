@@ -1,7 +1,7 @@
 //! The result file: everything one run of the load client found out, as JSON.
 //!
-//! This is the door between the client and whoever reads its results (the harness, the reports, a person with `jq`). The
-//! format is closed: an unknown field is an error, and [`SCHEMA`] changes whenever a field does.
+//! This is the door between the client and whoever reads its results (the harness, the reports, a person with `jq`).
+//! The format is closed: an unknown field is an error, and [`SCHEMA`] changes whenever a field does.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ pub struct LoadResult {
     pub url: String,
     /// What load was asked for.
     pub load: LoadShape,
-    /// Wall-clock time at which the window opened, in microseconds since the Unix epoch. For cross-referencing logs only.
+    /// Wall-clock time at which the window opened, in microseconds since the Unix epoch. For cross-referencing logs
+    /// only.
     pub window_started_unix_us: u64,
     /// Length of the window as it was, in seconds.
     pub window_s: f64,
@@ -40,8 +41,8 @@ pub struct LoadResult {
     pub statuses: BTreeMap<u16, u64>,
     /// What went wrong, in warm-up and window, by kind. Kinds that did not occur are absent.
     pub errors: BTreeMap<ErrorKind, u64>,
-    /// Raw latencies of the answers completed in the window, from just before the first byte of the request is written to
-    /// the last byte of the answer.
+    /// Raw latencies of the answers completed in the window, from just before the first byte of the request is written
+    /// to the last byte of the answer.
     pub latency_us: LatencySummary,
     /// The distributions behind the summaries.
     pub histograms: Histograms,
@@ -50,13 +51,13 @@ pub struct LoadResult {
     /// Who was served how often.
     pub connections: Connections,
     /// Share of connection-time spent waiting for an answer: the in-window parts of all requests, answered or still in
-    /// flight, over connections × window × depth. 1 for a healthy closed loop. An upper bound of 1 holds by construction,
-    /// because the parts of a request's life before and after the window are not counted.
+    /// flight, over connections × window × depth. 1 for a healthy closed loop. An upper bound of 1 holds by
+    /// construction, because the parts of a request's life before and after the window are not counted.
     pub occupancy: f64,
     /// One entry per full second of the window; the last may be shorter, or up to 10 ms longer.
     pub per_second: Vec<Second>,
-    /// How long one turn of the client's event loops took, from a return of the kernel's wait to the next call of it: what an
-    /// answer that is ready may have to wait before the client looks at it.
+    /// How long one turn of the client's event loops took, from a return of the kernel's wait to the next call of it:
+    /// what an answer that is ready may have to wait before the client looks at it.
     pub event_loop_turn_us: TurnSummary,
     /// The client's own cost.
     pub client: ProcessUsage,
@@ -86,8 +87,8 @@ pub struct LoadShape {
     pub warmup_s: f64,
     /// Connection i of c sends first at i·spread/c.
     pub spread_s: f64,
-    /// Latency from which an answer is counted as [`ErrorKind::Timeout`]; also when an attempt to connect is given up. A
-    /// request is never given up: one without an answer stays in flight until the run ends.
+    /// Latency from which an answer is counted as [`ErrorKind::Timeout`]; also when an attempt to connect is given up.
+    /// A request is never given up: one without an answer stays in flight until the run ends.
     pub timeout_s: f64,
 }
 
@@ -117,7 +118,8 @@ pub enum ErrorKind {
     Eof,
     /// Not HTTP, or HTTP that breaks its own rules.
     Protocol,
-    /// An answer that came later than the timeout. A request that has none when the run ends is in [`Censored`] instead.
+    /// An answer that came later than the timeout. A request that has none when the run ends is in [`Censored`]
+    /// instead.
     Timeout,
     /// A status above 399.
     Status,
@@ -187,9 +189,10 @@ pub struct Connections {
     pub answers: Vec<u64>,
     /// Connections that never finished a request, warm-up included.
     pub never_answered: u64,
-    /// Connections whose request was waiting, unanswered, for more than the smaller of timeout and half the window when the
-    /// run ended; on one that was answered before, also for more than ten times the median latency of the window, so that
-    /// a slow server that serves all in turn starves none. A connection that was that long in being established counts too.
+    /// Connections whose request was waiting, unanswered, for more than the smaller of timeout and half the window when
+    /// the run ended; on one that was answered before, also for more than ten times the median latency of the window,
+    /// so that a slow server that serves all in turn starves none. A connection that was that long in being established
+    /// counts too.
     pub starved: u64,
     /// Fewest answers of a connection in the window.
     pub answers_min: u64,
@@ -246,8 +249,9 @@ pub struct ProcessUsage {
     /// Threads at the end of the window.
     pub threads: u64,
     /// Context switches, voluntary and not, of the threads that are there at the end of the window. They are read up to
-    /// 200 ms before the window opens and again after it has closed; the difference is scaled by window ÷ time between the
-    /// two readings. A thread that was not seen at the first reading counts in full; one that has ended is not counted.
+    /// 200 ms before the window opens and again after it has closed; the difference is scaled by window ÷ time between
+    /// the two readings. A thread that was not seen at the first reading counts in full; one that has ended is not
+    /// counted.
     pub context_switches: u64,
 }
 

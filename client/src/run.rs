@@ -26,7 +26,8 @@ use crate::url::Url;
 /// Descriptors beside the connections: standard streams, one poller a thread, files of /proc being read, libraries.
 const SPARE_DESCRIPTORS: u64 = 64;
 
-/// The slow readings of process trees begin this long before the window opens, or at half the warm-up if that is shorter.
+/// The slow readings of process trees begin this long before the window opens, or at half the warm-up if that is
+/// shorter.
 const PREPARE_NS: u64 = 200_000_000;
 
 /// Shortest patience when probing the server: a timeout of 0 must not make every server unreachable.
@@ -46,7 +47,8 @@ pub enum RunError {
     Watch(String, u32, io::Error),
     /// The limit of open files is too low.
     #[error(
-        "stackload: {0} connections need {1} file descriptors, but the hard limit is {2}: raise it (ulimit -Hn) or lower -c"
+        "stackload: {0} connections need {1} file descriptors, but the hard limit is {2}: \
+         raise it (ulimit -Hn) or lower -c"
     )]
     Descriptors(u32, u64, u64),
     /// The kernel refused a thread.

@@ -113,8 +113,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted. While requests run, only a page of latencies not touched before, a status or error of a new kind and
-    /// the end of a second allocate.
+    /// Nothing counted. While requests run, only a page of latencies not touched before, a status or error of a new
+    /// kind and the end of a second allocate.
     pub fn new() -> Self {
         Self {
             requests_total: 0,
@@ -191,7 +191,8 @@ impl Tally {
         }
     }
 
-    /// Takes a Req/Sec sample if one is due, as wrk does: only intervals with an answer are recorded, others grow longer.
+    /// Takes a Req/Sec sample if one is due, as wrk does: only intervals with an answer are recorded, others grow
+    /// longer.
     pub fn sample_rate(&mut self, now_ns: u64) {
         let elapsed_ms = now_ns.saturating_sub(self.rate_since_ns) / 1_000_000;
         if self.opened_ns.is_none() || elapsed_ms < RATE_SAMPLE_MS || self.rate_requests == 0 {

@@ -21,8 +21,8 @@ pub fn parse_count(text: &str) -> Option<u64> {
     number.checked_mul(10u64.pow(power))
 }
 
-/// A time in nanoseconds: wrk's whole seconds, minutes and hours (`2`, `2s`, `2m`, `2h`), and beyond wrk the units `ms`, `us`
-/// and decimal fractions (`1.5s`).
+/// A time in nanoseconds: wrk's whole seconds, minutes and hours (`2`, `2s`, `2m`, `2h`), and beyond wrk the units
+/// `ms`, `us` and decimal fractions (`1.5s`).
 pub fn parse_time_ns(text: &str) -> Option<u64> {
     let (number, suffix) = split_number(text);
     let unit_ns = match suffix.to_ascii_lowercase().as_str() {
@@ -43,8 +43,8 @@ pub fn parse_time_ns(text: &str) -> Option<u64> {
     whole_ns.checked_add(u64::try_from(fraction_ns).ok()?)
 }
 
-/// Splits into the number and its suffix; blanks may stand before the number and on either side of the suffix. A sign is left
-/// in the suffix, where it matches no unit.
+/// Splits into the number and its suffix; blanks may stand before the number and on either side of the suffix. A sign
+/// is left in the suffix, where it matches no unit.
 fn split_number(text: &str) -> (&str, &str) {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -95,7 +95,8 @@ pub fn format_time_us(microseconds: Extended) -> String {
     }
 }
 
-/// The duration in the first line: whole seconds as wrk prints them, fractions (which wrk does not take) like a runtime.
+/// The duration in the first line: whole seconds as wrk prints them, fractions (which wrk does not take) like a
+/// runtime.
 pub fn format_duration_ns(nanoseconds: u64) -> String {
     if nanoseconds.is_multiple_of(NS_PER_S) {
         SECONDS.format(Extended::from(nanoseconds / NS_PER_S), 0)
@@ -116,7 +117,8 @@ pub fn format_binary(bytes: Extended) -> String {
 
 /// A formatted value in a cell: unit letters are aligned at the right edge, and bare numbers leave their room blank.
 ///
-/// wrk also cuts a text that is too wide for its cell, which turns `1000.00ms` into `1000.00m`: minutes. We print it whole.
+/// wrk also cuts a text that is too wide for its cell, which turns `1000.00ms` into `1000.00m`: minutes. We print it
+/// whole.
 pub fn cell(text: &str, width: usize) -> String {
     let letters = text.bytes().rev().take(2).filter(u8::is_ascii_alphabetic).count();
     let blanks = 2 - letters;

@@ -65,7 +65,10 @@ fn client_limited(outcome: &Outcome, raw: &Distribution) -> Option<String> {
     let (turn_us, median_us) = (outcome.turns.p99, raw.percentile(50.0));
     let is_late = raw.count() > 0 && turn_us as f64 > median_us as f64 * TURN_SHARE_MAX;
     is_late.then(|| {
-        format!("99th percentile of the event loop's turn is {turn_us} us, above a tenth of the median latency of {median_us} us")
+        format!(
+            "99th percentile of the event loop's turn is {turn_us} us, above a tenth of the median latency of \
+             {median_us} us"
+        )
     })
 }
 

@@ -16,8 +16,8 @@ use crate::http::answer::{Answer, BadAnswer, Progress};
 use crate::result::ErrorKind;
 use crate::tally::{RATE_SAMPLE_MS, Tally};
 
-/// One read takes this much: an answer of up to 64 KiB in a single call. The buffer is the loop's, not a connection's, so it
-/// stays in the cache.
+/// One read takes this much: an answer of up to 64 KiB in a single call. The buffer is the loop's, not a connection's,
+/// so it stays in the cache.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Events taken from the kernel at once.
@@ -275,8 +275,9 @@ impl<'run> EventLoop<'run> {
 
     // --- answers ----------------------------------------------------------------------------------
 
-    /// Reads what there is. `ended` says that the peer has closed, so that the end is to be looked for as well; otherwise a
-    /// read that does not fill the buffer has taken everything, and the kernel announces what comes after it.
+    /// Reads what there is. `ended` says that the peer has closed, so that the end is to be looked for as well;
+    /// otherwise a read that does not fill the buffer has taken everything, and the kernel announces what comes after
+    /// it.
     fn on_readable(&mut self, slot: usize, ended: bool) {
         let generation = self.connections[slot].generation;
         loop {

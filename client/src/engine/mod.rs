@@ -1,11 +1,12 @@
 //! The engine: event loops that send requests and time the answers.
 //!
-//! One OS thread, one event loop and one [`Tally`] per `-t`. A socket is registered once, edge-triggered, for everything; the
-//! next request is written straight after the answer is parsed; nothing is allocated and nothing is shared per request.
+//! One OS thread, one event loop and one [`Tally`] per `-t`. A socket is registered once, edge-triggered, for
+//! everything; the next request is written straight after the answer is parsed; nothing is allocated and nothing is
+//! shared per request.
 //!
 //! The edges of the measured window are set by the thread that reads the CPU clocks, at the instant it reads them
-//! ([`Edges`]). The loops compare each answer's instant with them, so that cost and count share one window, however late a
-//! busy machine wakes that thread.
+//! ([`Edges`]). The loops compare each answer's instant with them, so that cost and count share one window, however
+//! late a busy machine wakes that thread.
 
 mod connection;
 mod event_loop;

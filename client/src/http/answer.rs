@@ -1,7 +1,7 @@
 //! Answers, parsed as they arrive.
 //!
-//! A parser belongs to a connection and knows where in an answer it stands. Bytes are handed to it straight from the read
-//! buffer; only a head that arrives in pieces is kept aside.
+//! A parser belongs to a connection and knows where in an answer it stands. Bytes are handed to it straight from the
+//! read buffer; only a head that arrives in pieces is kept aside.
 
 use std::mem::MaybeUninit;
 

@@ -1,7 +1,7 @@
 //! The chunked transfer coding, decoded as it arrives.
 
-/// Longest line of framing (a chunk's size with its extensions, or one trailer): no server sends more, and an endless one must
-/// not be read for ever.
+/// Longest line of framing (a chunk's size with its extensions, or one trailer): no server sends more, and an endless
+/// one must not be read for ever.
 const LINE_BYTES_MAX: u32 = 16 * 1024;
 
 /// Trailers may be this long together.
@@ -59,7 +59,8 @@ impl Chunked {
         self.state == State::Done
     }
 
-    /// Takes bytes until the body is complete or there are no more, handing data to `body`; returns how many were taken.
+    /// Takes bytes until the body is complete or there are no more, handing data to `body`; returns how many were
+    /// taken.
     pub fn feed(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<usize, BadChunk> {
         let mut used = 0;
         while used < bytes.len() && self.state != State::Done {

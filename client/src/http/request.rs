@@ -2,8 +2,8 @@
 
 use crate::url::Url;
 
-/// The GET request that every connection sends. Automatic headers: only `Host`, unless one of `headers` is spelled exactly
-/// so; then the given headers in their order.
+/// The GET request that every connection sends. Automatic headers: only `Host`, unless one of `headers` is spelled
+/// exactly so; then the given headers in their order.
 pub fn get(url: &Url, headers: &[(String, String)]) -> Vec<u8> {
     let mut bytes = format!("GET {} HTTP/1.1\r\n", url.target).into_bytes();
     if !headers.iter().any(|(name, _)| name == "Host") {

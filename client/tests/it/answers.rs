@@ -3,7 +3,8 @@
 use ::stackload::http::answer::{Answer, AnswerParser, BadAnswer, Progress};
 use proptest::prelude::*;
 
-/// What a parser makes of bytes that arrive in these pieces: the first answer with its body, how much it took, or the error.
+/// What a parser makes of bytes that arrive in these pieces: the first answer with its body, how much it took, or the
+/// error.
 #[derive(Debug, PartialEq)]
 struct Parsed {
     answer: Result<Option<Answer>, BadAnswer>,

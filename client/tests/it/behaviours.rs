@@ -14,8 +14,8 @@ fn short(server: &Server, more: &[&str]) -> (LoadResult, Run) {
     load(&[&["-t1", "-c2", "-d300ms"], more, &[&url]].concat())
 }
 
-/// How often so many connections can fail: doubling from 10 ms, the pauses of one come to a second after seven attempts, and
-/// are a second each from then on.
+/// How often so many connections can fail: doubling from 10 ms, the pauses of one come to a second after seven
+/// attempts, and are a second each from then on.
 fn attempts_max(connections: u64, result: &LoadResult) -> u64 {
     connections * (9 + result.window_s.ceil() as u64)
 }

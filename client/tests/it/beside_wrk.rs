@@ -48,8 +48,8 @@ fn row_shape(line: &str) -> String {
     shape
 }
 
-/// Runs both and compares all that wrk prints; ours may go on below it. Returns both numbers of requests, and in how many
-/// seconds.
+/// Runs both and compares all that wrk prints; ours may go on below it. Returns both numbers of requests, and in how
+/// many seconds.
 fn assert_same_layout(server: &Server, arguments: &[&str]) -> [(u64, f64); 2] {
     let url = server.url();
     let arguments = [arguments, &[&url]].concat();
