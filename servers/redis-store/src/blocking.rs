@@ -1,13 +1,9 @@
 //! The blocking client: one connection, one command at a time.
 
-use std::{error::Error, io, time::Instant};
+use std::time::Instant;
 
-use redis::{Cmd, Connection, ConnectionLike, RedisError, RedisResult, Value};
-use stack_contract::{
-    Lookup, Store, StoreError,
-    keys::Key,
-    limits::{STORE_CONNECT_TIMEOUT, STORE_RESPONSE_TIMEOUT},
-};
+use redis::{Cmd, Connection, ConnectionLike, RedisResult, Value};
+use stack_contract::{Lookup, Store, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
 
 use crate::{backoff::Backoff, reply, target::Target};
 
@@ -31,7 +27,7 @@ impl BlockingStore {
         let packed = command.get_packed_command();
         if let Some(connection) = &mut self.connection {
             match connection.req_packed_command(&packed) {
-                Err(error) if is_broken(&error) => self.connection = None,
+                Err(error) if reply::is_broken(&error) => self.connection = None,
                 other => return Ok(self.keep_if_in_step(other)),
             }
             // A store that restarted closed this connection while it was idle. Both commands may be repeated, so the
@@ -47,7 +43,7 @@ impl BlockingStore {
             && !reply::is_reply(error)
         {
             if error.is_timeout() {
-                self.target.journal.down(&format_args!("no reply within {STORE_RESPONSE_TIMEOUT:?}"));
+                self.target.journal.down(&format_args!("no reply within {:?}", self.target.response_timeout));
             } else {
                 self.target.journal.down(error);
             }
@@ -77,17 +73,10 @@ impl BlockingStore {
 
     fn open(&self) -> RedisResult<Connection> {
         let connection = self.target.client.get_connection_with_timeout(STORE_CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(STORE_RESPONSE_TIMEOUT))?;
-        connection.set_write_timeout(Some(STORE_RESPONSE_TIMEOUT))?;
+        connection.set_read_timeout(Some(self.target.response_timeout))?;
+        connection.set_write_timeout(Some(self.target.response_timeout))?;
         Ok(connection)
     }
-}
-
-/// Whether the other side closed the connection, or a signal interrupted our waiting for it (with a timeout on the
-/// socket the kernel does not resume it), as opposed to being slow or to refusing.
-fn is_broken(error: &RedisError) -> bool {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    cause == Some(io::ErrorKind::Interrupted) || (error.is_connection_dropped() && !error.is_timeout())
 }
 
 impl Store for BlockingStore {

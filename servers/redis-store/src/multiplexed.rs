@@ -1,26 +1,23 @@
 //! The multiplexed client: few connections, any number of commands in flight on each.
 //!
 //! A supervisor task per connection connects, publishes the connection, and drives it. The driver ends when the store
-//! goes, so the connection is withdrawn at once and requests fail at once, until the supervisor has a new one.
+//! goes; then the connection is withdrawn and the supervisor tries once to replace it at once. The commands that were in
+//! flight wait for that attempt and are sent again, once. If it fails, requests fail at once until a later one succeeds.
 
 use std::{
     cell::Cell,
     io,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value, aio::MultiplexedConnection};
-use socket2::SockRef;
-use stack_contract::{
-    AsyncStore, Lookup, StoreError,
-    keys::Key,
-    limits::{STORE_CONNECT_TIMEOUT, STORE_RESPONSE_TIMEOUT},
-};
-use tokio::{net::TcpStream, time};
+use socket2::{SockRef, TcpKeepalive};
+use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
+use tokio::{net::TcpStream, sync::watch, time};
 
 use crate::{
     backoff::{self, Backoff},
@@ -34,9 +31,19 @@ pub struct MultiplexedStore {
     connections: Arc<[Slot]>,
 }
 
+/// Between two keepalive probes of the kernel, once it sends any.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Where a supervisor publishes its connection while it has one.
 #[derive(Debug, Default)]
-struct Slot(RwLock<Option<MultiplexedConnection>>);
+struct Slot(watch::Sender<State>);
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    connection: Option<MultiplexedConnection>,
+    /// How many attempts to connect have ended, one way or the other.
+    attempts: u64,
+}
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -67,19 +74,38 @@ impl MultiplexedStore {
 
     async fn request(&self, command: &Cmd) -> Result<RedisResult<Value>, StoreError> {
         let slot = &self.connections[THREAD.get() % self.connections.len()];
-        let mut connection = slot.connection().ok_or(StoreError::Unavailable)?;
-        Ok(connection.send_packed_command(command).await)
+        let State { connection, attempts } = slot.state();
+        let reply = connection.ok_or(StoreError::Unavailable)?.send_packed_command(command).await;
+        match &reply {
+            Err(error) if reply::is_broken(error) => {}
+            _ => return Ok(reply),
+        }
+        // Both commands may be repeated. Once, as the blocking store does.
+        match slot.next_attempt(attempts).await {
+            Some(mut connection) => Ok(connection.send_packed_command(command).await),
+            None => Ok(reply),
+        }
     }
 }
 
 impl Slot {
-    fn connection(&self) -> Option<MultiplexedConnection> {
-        // Nothing panics with the lock held, and a value is never half written.
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn state(&self) -> State {
+        self.0.borrow().clone()
+    }
+
+    /// What came of the first attempt to connect after so many. The supervisor makes it soon, or gives it up.
+    async fn next_attempt(&self, attempts: u64) -> Option<MultiplexedConnection> {
+        let mut states = self.0.subscribe();
+        let state = states.wait_for(|state| state.attempts > attempts).await.ok()?;
+        state.connection.clone()
+    }
+
+    fn withdraw(&self) {
+        self.0.send_modify(|state| state.connection = None);
     }
 
     fn publish(&self, connection: Option<MultiplexedConnection>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = connection;
+        self.0.send_modify(|state| *state = State { connection, attempts: state.attempts + 1 });
     }
 }
 
@@ -97,14 +123,17 @@ async fn supervise(target: Target, slots: Arc<[Slot]>, index: usize, attempted: 
                 let _ = attempted.take().map(|first| first.send(()));
                 let since = Instant::now();
                 driver.await;
-                slots[index].publish(None);
+                slots[index].withdraw();
                 target.journal.down(&"connection lost");
-                // A store that accepts only to close must not make us spin.
                 if since.elapsed() > backoff::LONGEST {
                     backoff.reset();
+                    continue;
                 }
+                // A store that accepts only to close must not make us spin; nobody need wait for that.
+                slots[index].publish(None);
             }
             Err(error) => {
+                slots[index].publish(None);
                 target.journal.down(&error);
                 let _ = attempted.take().map(|first| first.send(()));
             }
@@ -115,8 +144,15 @@ async fn supervise(target: Target, slots: Arc<[Slot]>, index: usize, attempted: 
 
 async fn open(target: &Target) -> RedisResult<(MultiplexedConnection, impl Future<Output = ()>)> {
     let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
-    SockRef::from(&stream).set_tcp_nodelay(true)?;
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(STORE_RESPONSE_TIMEOUT));
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_nodelay(true)?;
+    // A host that vanished says nothing, and unlike the blocking store this one keeps a connection after a timeout, as
+    // it can tell a late reply from the next one: so the kernel has to find out.
+    socket.set_tcp_user_timeout(Some(target.response_timeout))?;
+    // The kernel counts whole seconds, and refuses none.
+    let idle = target.response_timeout.max(PROBE_INTERVAL);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(PROBE_INTERVAL))?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(target.response_timeout));
     let info = target.client.get_connection_info().redis_settings();
     MultiplexedConnection::new_with_config(info, stream, config).await
 }

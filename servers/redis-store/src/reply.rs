@@ -1,5 +1,7 @@
 //! Commands, and what a reply or an error means.
 
+use std::{error::Error, io};
+
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 use stack_contract::{Lookup, StoreError, keys::Key};
 
@@ -44,4 +46,11 @@ fn failure(reply: RedisResult<Value>) -> StoreError {
 /// Whether this error is a reply of the store, after which the connection goes on as after any other.
 pub(crate) fn is_reply(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Whether the other side closed the connection, or a signal interrupted our waiting for it (with a timeout on the
+/// socket the kernel does not resume it), as opposed to being slow or to refusing.
+pub(crate) fn is_broken(error: &RedisError) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    cause == Some(io::ErrorKind::Interrupted) || (error.is_connection_dropped() && !error.is_timeout())
 }

@@ -1,8 +1,9 @@
 //! Which store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisError, io::tcp::TcpSettings};
+use stack_contract::limits::STORE_RESPONSE_TIMEOUT;
 use thiserror::Error;
 
 use crate::journal::Journal;
@@ -32,6 +33,7 @@ pub struct Target {
     pub(crate) client: Client,
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) response_timeout: Duration,
     pub(crate) journal: Arc<Journal>,
 }
 
@@ -52,7 +54,13 @@ impl Target {
         // asked for.
         let redis = info.redis_settings().clone().set_skip_set_lib_name();
         let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(malformed)?;
-        Ok(Self { client, host, port, journal: Arc::default() })
+        Ok(Self { client, host, port, response_timeout: STORE_RESPONSE_TIMEOUT, journal: Arc::default() })
+    }
+
+    /// Waits so long for a reply, instead of [`STORE_RESPONSE_TIMEOUT`].
+    #[must_use]
+    pub fn with_response_timeout(self, response_timeout: Duration) -> Self {
+        Self { response_timeout, ..self }
     }
 }
 

@@ -23,6 +23,7 @@ fn commands_go_out_as_asked_and_none_beside_them() {
     double.behave(Manner::Reply("+OK\r\n"));
     assert_eq!(store.set(Key::new(KEY), b"v"), Ok(()));
     assert_eq!(double.commands(), [vec!["GET", "cache:7"], vec!["SET", "cache:7", "v"]]);
+    double.wait_for_connections(1);
     assert_eq!(double.connections(), 1);
 }
 
@@ -46,7 +47,8 @@ fn replies_mean_what_they_say_and_keep_the_connection() {
 
 #[test]
 fn without_a_store_it_fails_at_once() {
-    let mut store = BlockingStore::new(nobody());
+    let (target, _port) = nobody();
+    let mut store = BlockingStore::new(target);
     let before = Instant::now();
     for _ in 0..1000 {
         assert_eq!(get(&mut store), Err(StoreError::Unavailable));
@@ -73,4 +75,20 @@ fn a_store_that_hangs_up_on_every_command_is_an_error_and_not_a_loop() {
     assert_eq!(get(&mut store), Err(StoreError::Lost));
     double.behave(HIT);
     assert_eq!(get(&mut store), Ok(Lookup::Hit));
+}
+
+#[test]
+fn a_reply_that_comes_too_late_is_not_taken_for_the_next_one() {
+    let double = Double::start(Manner::Late("$-1\r\n"));
+    let mut store = BlockingStore::new(double.target().with_response_timeout(Duration::from_millis(50)));
+    assert_eq!(get(&mut store), Err(StoreError::Timeout));
+    double.behave(HIT);
+    // The machine may be slow too.
+    let start = Instant::now();
+    loop {
+        match get(&mut store) {
+            Err(StoreError::Timeout) => assert!(start.elapsed() < Duration::from_secs(10)),
+            reply => break assert_eq!(reply, Ok(Lookup::Hit)),
+        }
+    }
 }

@@ -8,15 +8,22 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
+use socket2::{Domain, Socket, Type};
 use stack_redis_store::Target;
+
+/// Generous: only a failing test waits that long.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What it does with a command.
 #[derive(Debug, Clone, Copy)]
 pub enum Manner {
     /// Answers with these bytes.
     Reply(&'static str),
+    /// Holds this reply back until the next command is answered.
+    Late(&'static str),
     /// Closes the connection without a word.
     HangUp,
 }
@@ -45,8 +52,9 @@ impl Double {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let stream = stream.unwrap();
-                connections.fetch_add(1, Ordering::SeqCst);
                 open.lock().unwrap().push(stream.try_clone().unwrap());
+                // Last, so that whoever sees the number can hang up on the connection.
+                connections.fetch_add(1, Ordering::SeqCst);
                 let (manner, commands) = (Arc::clone(&manner), Arc::clone(&commands));
                 thread::spawn(move || serve(stream, &manner, &commands));
             }
@@ -74,23 +82,48 @@ impl Double {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// Waits until there have been so many: the kernel connects before the double accepts.
+    pub fn wait_for_connections(&self, number: usize) {
+        let start = Instant::now();
+        while self.connections() < number {
+            assert!(start.elapsed() < DEADLINE, "{} connections, not {number}", self.connections());
+            thread::yield_now();
+        }
+    }
+
+    /// Waits until so many commands came.
+    pub fn wait_for_commands(&self, number: usize) {
+        let start = Instant::now();
+        while self.commands().len() < number {
+            assert!(start.elapsed() < DEADLINE, "fewer than {number} commands");
+            thread::yield_now();
+        }
+    }
+
     pub fn commands(&self) -> Vec<Vec<String>> {
         self.commands.lock().unwrap().clone()
     }
 }
 
-/// A target where nobody listens.
-pub fn nobody() -> Target {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    Target::parse(&format!("redis://{address}")).unwrap()
+/// A target where nobody listens, and the socket that keeps its port from others.
+pub fn nobody() -> (Target, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (Target::parse(&format!("redis://{address}")).unwrap(), socket)
 }
 
 fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, commands: &Mutex<Vec<Vec<String>>>) {
     let mut input = BufReader::new(stream.try_clone().unwrap());
+    let mut late = String::new();
     while let Some(command) = read_command(&mut input) {
         commands.lock().unwrap().push(command);
         match *manner.lock().unwrap() {
-            Manner::Reply(reply) => stream.write_all(reply.as_bytes()).unwrap_or_default(),
+            Manner::Reply(reply) => {
+                let replies = std::mem::take(&mut late) + reply;
+                stream.write_all(replies.as_bytes()).unwrap_or_default();
+            }
+            Manner::Late(reply) => late.push_str(reply),
             Manner::HangUp => return stream.shutdown(std::net::Shutdown::Both).unwrap_or_default(),
         }
     }

@@ -40,6 +40,7 @@ fn the_first_command_finds_a_connection_and_no_other_commands_are_sent() {
         assert_eq!(store.set(Key::new(7), b"v").await, Ok(()));
     });
     assert_eq!(double.commands(), [vec!["GET", "cache:7"], vec!["SET", "cache:7", "v"]]);
+    double.wait_for_connections(3);
     assert_eq!(double.connections(), 3);
 }
 
@@ -65,7 +66,8 @@ fn replies_mean_what_they_say_and_keep_the_connection() {
 #[test]
 fn without_a_store_it_starts_and_fails_at_once() {
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&nobody(), 2).await;
+        let (target, _port) = nobody();
+        let store = MultiplexedStore::connect(&target, 2).await;
         let before = Instant::now();
         for _ in 0..1000 {
             assert_eq!(get(&store).await, Err(StoreError::Unavailable));
@@ -79,12 +81,9 @@ fn a_lost_connection_is_replaced_without_a_request() {
     let double = Double::start(HIT);
     runtime().block_on(async {
         let store = MultiplexedStore::connect(&double.target(), 1).await;
+        double.wait_for_connections(1);
         double.hang_up();
-        let start = Instant::now();
-        while double.connections() < 2 {
-            assert!(start.elapsed() < DEADLINE, "no new connection");
-            tokio::task::yield_now().await;
-        }
+        double.wait_for_connections(2);
         until(&store, Ok(Lookup::Hit)).await;
     });
 }
@@ -98,5 +97,45 @@ fn a_store_that_hangs_up_is_an_error_until_it_no_longer_does() {
         until(&store, Err(StoreError::Unavailable)).await;
         double.behave(HIT);
         until(&store, Ok(Lookup::Hit)).await;
+    });
+}
+
+#[test]
+fn a_command_whose_connection_is_lost_is_sent_again_on_the_next_one() {
+    let double = Double::start(Manner::Late("$-1\r\n"));
+    runtime().block_on(async {
+        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        double.wait_for_connections(1);
+        // A connection that did not live is not replaced at once.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let pending = tokio::spawn({
+            let store = store.clone();
+            async move { get(&store).await }
+        });
+        double.wait_for_commands(1);
+        double.behave(HIT);
+        double.hang_up();
+        assert_eq!(pending.await.unwrap(), Ok(Lookup::Hit));
+    });
+    assert_eq!(double.connections(), 2);
+    assert_eq!(double.commands().len(), 2);
+}
+
+#[test]
+fn a_reply_that_comes_too_late_is_not_taken_for_the_next_one() {
+    let double = Double::start(Manner::Late("$-1\r\n"));
+    runtime().block_on(async {
+        let target = double.target().with_response_timeout(Duration::from_millis(50));
+        let store = MultiplexedStore::connect(&target, 1).await;
+        assert_eq!(get(&store).await, Err(StoreError::Timeout));
+        double.behave(HIT);
+        // The machine may be slow too.
+        let start = Instant::now();
+        loop {
+            match get(&store).await {
+                Err(StoreError::Timeout) => assert!(start.elapsed() < DEADLINE),
+                reply => break assert_eq!(reply, Ok(Lookup::Hit)),
+            }
+        }
     });
 }
