@@ -11,7 +11,8 @@
 //! # Layout
 //! - [`cli`]: the command line; [`url`] and [`units`] read its parts.
 //! - [`run`]: threads, window, signals; [`engine`]: the event loops; [`http`]: request and answers.
-//! - [`tally`]: what a loop counts; [`latency`]: exact latencies; [`process`] and [`procfs`]: what processes cost.
+//! - [`tally`]: what a loop counts; [`latency`]: exact latencies; [`process`] and [`procfs`]: what processes cost;
+//!   [`others`]: what everybody else used.
 //! - [`outcome`]: all of it, added up; [`verdict`]: what to think of it.
 //! - [`report`]: wrk's text, with [`extended`] for its arithmetic.
 //! - [`result`]: the result file's format, for those who read it; [`result_file`]: writing it.
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod extended;
 pub mod http;
 pub mod latency;
+pub mod others;
 pub mod outcome;
 pub mod process;
 pub mod procfs;

@@ -30,6 +30,8 @@ pub struct Window {
     pub client: ProcessUsage,
     /// Cost of the watched trees.
     pub watched: BTreeMap<String, TreeUsage>,
+    /// CPU seconds of all other processes.
+    pub others_cpu_s: f64,
     /// What the CPUs did.
     pub cpus: Vec<CpuTicks>,
 }
@@ -254,6 +256,7 @@ mod tests {
             opened_unix_us: 0,
             client: ProcessUsage::default(),
             watched: BTreeMap::new(),
+            others_cpu_s: 0.0,
             cpus: Vec::new(),
         }
     }

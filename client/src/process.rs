@@ -152,6 +152,11 @@ impl Tree {
         }
     }
 
+    /// The process ids of the tree as it is now.
+    pub fn pids(&self) -> BTreeSet<u32> {
+        self.members().into_keys().map(|(pid, _)| pid).collect()
+    }
+
     /// The root as it was at the opening edge.
     fn root_identity(&self) -> Option<Identity> {
         self.at_open.keys().find(|(pid, _)| *pid == self.root).copied()

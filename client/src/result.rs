@@ -63,6 +63,9 @@ pub struct LoadResult {
     pub client: ProcessUsage,
     /// Cost of each process tree named by `--watch-tree`, by its name.
     pub watched: BTreeMap<String, TreeUsage>,
+    /// CPU seconds of all processes that are neither the client nor watched, kernel threads included: read as the
+    /// window opens and closes, in ticks of 10 ms. A process that began and ended in the window is not seen.
+    pub others_cpu_s: f64,
     /// Kernel clock ticks of each CPU over the window, from /proc/stat.
     pub cpus: Vec<CpuTicks>,
     /// What the client itself thinks of this run.

@@ -101,6 +101,7 @@ pub fn assemble(
         event_loop_turn_us: outcome.turns,
         client: window.client,
         watched: window.watched.clone(),
+        others_cpu_s: window.others_cpu_s,
         cpus: window.cpus.clone(),
         verdict,
     }

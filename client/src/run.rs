@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::cli::Options;
 use crate::clock::{now_ns, timespec, unix_us};
 use crate::engine::{Edges, EventLoop, LoopOutcome, Plan};
+use crate::others::Census;
 use crate::outcome::{Outcome, Window};
 use crate::process::{Scope, Tree};
 use crate::procfs;
@@ -191,6 +192,7 @@ struct Opening {
 struct Accounts {
     client: Tree,
     watched: Vec<(String, Tree)>,
+    everybody: Census,
 }
 
 impl Accounts {
@@ -201,7 +203,8 @@ impl Accounts {
             Ok(tree) => Ok((name.clone(), tree)),
             Err(error) => Err(RunError::Watch(name.clone(), *pid, error)),
         };
-        Ok(Self { client, watched: watch.iter().map(find).collect::<Result<_, _>>()? })
+        let watched = watch.iter().map(find).collect::<Result<_, _>>()?;
+        Ok(Self { client, watched, everybody: Census::take() })
     }
 
     /// Opens the window: clocks first, then the edge, then what counts in ticks of 10 ms anyway.
@@ -213,6 +216,12 @@ impl Accounts {
         let cpus = procfs::cpus();
         self.trees().for_each(Tree::read_ticks_at_open);
         Opening { at_ns, unix_us, cpus }
+    }
+
+    /// CPU seconds of everybody else in the window. Slow: call it after the window has closed.
+    fn others_cpu_s(&self, window_ns: u64) -> f64 {
+        let ours = self.watched.iter().flat_map(|(_, tree)| tree.pids()).chain([std::process::id()]).collect();
+        Census::others_cpu_s(&self.everybody, &Census::take(), &ours, window_ns)
     }
 
     fn trees(&mut self) -> impl Iterator<Item = &mut Tree> {
@@ -313,9 +322,10 @@ pub fn run(
     let client = accounts.client.usage().total;
     drop(guard);
     let watched = accounts.watched.iter().map(|(name, tree)| (name.clone(), tree.usage())).collect();
+    let others_cpu_s = accounts.others_cpu_s(close_ns.saturating_sub(opening.at_ns));
     let loops = crew.join()?;
     let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
-    let window = Window { open_ns, close_ns, opened_unix_us, client, watched, cpus };
+    let window = Window { open_ns, close_ns, opened_unix_us, client, watched, others_cpu_s, cpus };
     Ok((Outcome::new(loops, window, plan.timeout_ns), signals.ending()))
 }
 

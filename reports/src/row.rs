@@ -65,7 +65,8 @@ pub struct Row {
     pub store: Cost,
     /// Cost of the client.
     pub client: Cost,
-    /// Busy time of all CPUs of the machine, per answer, in microseconds; what the three costs do not explain is noise.
+    /// Busy time of all CPUs of the machine, per answer, in microseconds; what the three
+    /// costs do not explain are other programs, interrupts and the error of sampling by clock ticks.
     pub box_us_per_request: f64,
     /// Commands the store saw in the whole trial, the harness's own left out.
     pub store_commands: BTreeMap<String, u64>,

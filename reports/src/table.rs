@@ -51,6 +51,7 @@ impl Headline {
                 | Verdict::PeerLimitedBoth
                 | Verdict::ClientLimited
                 | Verdict::StoreLate
+                | Verdict::Unsteady
                 | Verdict::Idle
         );
         matches!(verdict, Verdict::Ok | Verdict::LatencyBound) || (self == Self::CpuPerRequest && paced)

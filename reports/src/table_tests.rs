@@ -95,9 +95,7 @@ fn a_peer_limited_stack_is_ranked_on_cost_and_not_on_speed() {
     assert!(Headline::CpuPerRequest.ranks(Verdict::PeerLimitedBoth));
     assert!(!Headline::Rate.ranks(Verdict::PeerLimitedBoth));
     assert!(Headline::Rate.ranks(Verdict::LatencyBound));
-    for verdict in
-        [Verdict::Failed, Verdict::Errors, Verdict::Impossible, Verdict::Starved, Verdict::Noisy, Verdict::Unsteady]
-    {
+    for verdict in [Verdict::Failed, Verdict::Errors, Verdict::Impossible, Verdict::Starved, Verdict::Noisy] {
         assert!(!Headline::CpuPerRequest.ranks(verdict), "{verdict:?}");
     }
 }

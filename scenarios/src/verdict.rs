@@ -119,8 +119,7 @@ fn noisy(evidence: &Evidence) -> Option<Judgement> {
     let allowed = &evidence.cpus.allowed;
     let cpus: Vec<CpuTicks> = evidence.result.cpus.iter().filter(|c| allowed.contains(&c.cpu)).copied().collect();
     let capacity_s = evidence.result.window_s * cpus.len() as f64;
-    let sum = |ticks: fn(&CpuTicks) -> u64| cpus.iter().map(|cpu| seconds(ticks(cpu))).sum::<f64>();
-    let steal_s = sum(|cpu| cpu.steal);
+    let steal_s: f64 = cpus.iter().map(|cpu| seconds(cpu.steal)).sum();
     if steal_s > NOISE * capacity_s {
         let share = 100.0 * steal_s / capacity_s;
         return Some((
@@ -128,15 +127,10 @@ fn noisy(evidence: &Evidence) -> Option<Judgement> {
             format!("the hypervisor took {share:.0} % of the CPU time; measure on a quieter host"),
         ));
     }
-    // With a store that is not ours there is a share we cannot know, so foreign time cannot be told.
-    let known_s = evidence.server_cpu_s + evidence.store_cpu_s.unwrap_or_default() + evidence.result.client.cpu_s;
-    let in_processes_s = sum(|cpu| cpu.user + cpu.system);
-    // Kernels built with IRQ_TIME_ACCOUNTING keep interrupts out of the clocks of processes, others charge them to whom they
-    // interrupt. Where the known processes have more than all time outside interrupts, it is the latter.
-    let interrupts_s = if in_processes_s < known_s { sum(|cpu| cpu.irq) } else { 0.0 };
-    let foreign_s = in_processes_s + interrupts_s - known_s;
-    (evidence.store_cpu_s.is_some() && foreign_s > NOISE * capacity_s).then(|| {
-        let share = 100.0 * foreign_s / capacity_s;
+    // With a store that is not ours, the store is one of the others, and nothing can be told.
+    let others_s = evidence.result.others_cpu_s;
+    (evidence.store_cpu_s.is_some() && others_s > NOISE * capacity_s).then(|| {
+        let share = 100.0 * others_s / capacity_s;
         (Verdict::Noisy, format!("other programs used {share:.0} % of the CPU time; stop them and measure again"))
     })
 }

@@ -54,6 +54,7 @@ pub(crate) fn healthy() -> LoadResult {
         event_loop_turn_us: TurnSummary::default(),
         client: ProcessUsage { cpu_s: 3.0, ..ProcessUsage::default() },
         watched: BTreeMap::new(),
+        others_cpu_s: 0.1,
         cpus: vec![cpu(0, 500), cpu(1, 1000)],
         verdict: ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() },
     }
@@ -152,25 +153,21 @@ fn stolen_and_foreign_time_are_noise() {
     let mut stolen = healthy();
     stolen.cpus[0].steal = 150;
     assert!(verdict(&stolen, &Case::default()).1.contains("hypervisor"));
-    let foreign = Case { server_cpu_s: 8.0, ..Case::default() };
-    let (kind, reason) = verdict(&healthy(), &foreign);
+    let (kind, reason) = verdict(&LoadResult { others_cpu_s: 2.0, ..healthy() }, &Case::default());
     assert_eq!(kind, Verdict::Noisy);
     assert!(reason.contains("10 %"), "{reason}");
+    let elsewhere = Case { store_cpu_s: None, ..Case::default() };
+    assert_eq!(
+        verdict(&LoadResult { others_cpu_s: 2.0, ..healthy() }, &elsewhere).0,
+        Verdict::Ok,
+        "the store is an other"
+    );
 }
 
 #[test]
-fn interrupts_are_nobody_s_noise_whether_the_kernel_charges_them_to_processes_or_not() {
+fn time_stolen_from_a_cpu_this_run_may_not_use_is_no_noise() {
     let mut result = healthy();
-    // Three of CPU 1's ten seconds in interrupts.
-    result.cpus[1] = CpuTicks { cpu: 1, user: 200, system: 500, irq: 300, idle: 0, steal: 0 };
-    assert_eq!(verdict(&result, &Case { server_cpu_s: 10.0, ..Case::default() }).0, Verdict::Ok, "charged");
-    assert_eq!(verdict(&result, &Case { server_cpu_s: 7.0, ..Case::default() }).0, Verdict::Ok, "kept apart");
-}
-
-#[test]
-fn a_cpu_this_run_may_not_use_makes_no_noise() {
-    let mut result = healthy();
-    result.cpus.push(cpu(2, 1000));
+    result.cpus.push(CpuTicks { cpu: 2, user: 0, system: 0, irq: 0, idle: 0, steal: 1000 });
     assert_eq!(verdict(&result, &Case::default()).0, Verdict::Ok);
 }
 
