@@ -48,3 +48,7 @@ bench-client *options:
 # the embedded store beside redis-server
 bench-fake-redis *options:
     servers/fake-redis/bench.sh "$@"
+
+# fuzz a parser (http_answer or http_request); needs cargo-fuzz and a nightly toolchain
+fuzz target *options:
+    cargo +nightly fuzz run {{target}} {{options}}
