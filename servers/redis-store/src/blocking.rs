@@ -7,10 +7,39 @@ use stack_contract::{Lookup, Store, StoreError, keys::Key, limits::STORE_CONNECT
 
 use crate::{backoff::Backoff, reply, target::Target};
 
+/// Opens the connections of a [`BlockingStore`]: where the sockets differ and nothing else does.
+pub trait Connector {
+    /// What speaks the `redis` crate's blocking interface.
+    type Connection: ConnectionLike;
+
+    /// Opens one within [`STORE_CONNECT_TIMEOUT`]. A command on it fails as timed out after
+    /// [`Target::response_timeout`].
+    ///
+    /// # Errors
+    /// When the store is not there, or refuses.
+    fn open(&self, target: &Target) -> RedisResult<Self::Connection>;
+}
+
+/// The crate's own connections, which block the thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BlockingSockets;
+
+impl Connector for BlockingSockets {
+    type Connection = Connection;
+
+    fn open(&self, target: &Target) -> RedisResult<Connection> {
+        let connection = target.client.get_connection_with_timeout(STORE_CONNECT_TIMEOUT)?;
+        connection.set_read_timeout(Some(target.response_timeout))?;
+        connection.set_write_timeout(Some(target.response_timeout))?;
+        Ok(connection)
+    }
+}
+
 /// One blocking connection, opened at the first command and opened anew after it broke. One per thread that blocks.
-pub struct BlockingStore {
+pub struct BlockingStore<C: Connector = BlockingSockets> {
     target: Target,
-    connection: Option<Connection>,
+    connector: C,
+    connection: Option<C::Connection>,
     backoff: Backoff,
     /// After a failed attempt: before this instant there is no other one.
     retry_at: Option<Instant>,
@@ -20,7 +49,15 @@ impl BlockingStore {
     /// A store that is not connected yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
-        Self { target, connection: None, backoff: Backoff::default(), retry_at: None }
+        Self::with_connector(target, BlockingSockets)
+    }
+}
+
+impl<C: Connector> BlockingStore<C> {
+    /// A store that is not connected yet, and will be by this connector.
+    #[must_use]
+    pub fn with_connector(target: Target, connector: C) -> Self {
+        Self { target, connector, connection: None, backoff: Backoff::default(), retry_at: None }
     }
 
     fn request(&mut self, command: &Cmd) -> Result<RedisResult<Value>, StoreError> {
@@ -52,11 +89,11 @@ impl BlockingStore {
         reply
     }
 
-    fn connect(&mut self) -> Result<&mut Connection, StoreError> {
+    fn connect(&mut self) -> Result<&mut C::Connection, StoreError> {
         if self.retry_at.is_some_and(|instant| Instant::now() < instant) {
             return Err(StoreError::Unavailable);
         }
-        match self.open() {
+        match self.connector.open(&self.target) {
             Ok(connection) => {
                 self.target.journal.up();
                 self.backoff.reset();
@@ -70,16 +107,9 @@ impl BlockingStore {
             }
         }
     }
-
-    fn open(&self) -> RedisResult<Connection> {
-        let connection = self.target.client.get_connection_with_timeout(STORE_CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(self.target.response_timeout))?;
-        connection.set_write_timeout(Some(self.target.response_timeout))?;
-        Ok(connection)
-    }
 }
 
-impl Store for BlockingStore {
+impl<C: Connector> Store for BlockingStore<C> {
     fn get(&mut self, key: Key) -> Result<Lookup, StoreError> {
         reply::of_get(self.request(&reply::get_command(&key))?)
     }

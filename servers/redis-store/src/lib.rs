@@ -6,7 +6,7 @@
 //! # Layout
 //! - [`target`]: which store
 //! - [`blocking`]: one connection, one command at a time
-//! - [`multiplexed`]: few connections, any number of commands in flight
+//! - `multiplexed`: few connections, any number of commands in flight (a feature, as it needs tokio)
 //! - `reply`: what a reply or an error means
 //! - `journal`: says once that the store went, and once that it is back
 //! - `backoff`: how often to try again
@@ -14,10 +14,12 @@
 mod backoff;
 pub mod blocking;
 mod journal;
+#[cfg(feature = "multiplexed")]
 pub mod multiplexed;
 mod reply;
 pub mod target;
 
-pub use blocking::BlockingStore;
+pub use blocking::{BlockingStore, Connector};
+#[cfg(feature = "multiplexed")]
 pub use multiplexed::MultiplexedStore;
 pub use target::{Target, TargetError};

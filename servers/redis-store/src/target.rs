@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisError, io::tcp::TcpSettings};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError, io::tcp::TcpSettings};
 use stack_contract::limits::STORE_RESPONSE_TIMEOUT;
 use thiserror::Error;
 
@@ -55,6 +55,30 @@ impl Target {
         let redis = info.redis_settings().clone().set_skip_set_lib_name();
         let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(redis)).map_err(malformed)?;
         Ok(Self { client, host, port, response_timeout: STORE_RESPONSE_TIMEOUT, journal: Arc::default() })
+    }
+
+    /// The store's host: a name or an address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The store's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a new connection begins with: user, password, database.
+    #[must_use]
+    pub fn settings(&self) -> &RedisConnectionInfo {
+        self.client.get_connection_info().redis_settings()
+    }
+
+    /// How long a command may wait for its reply.
+    #[must_use]
+    pub fn response_timeout(&self) -> Duration {
+        self.response_timeout
     }
 
     /// Waits so long for a reply, instead of [`STORE_RESPONSE_TIMEOUT`].
