@@ -14,7 +14,7 @@ use crate::{
     root::Places,
     run::{STOPS_ON_SIGTERM, all_stacks, raise_descriptors},
     say,
-    server::{Server, ServerStart},
+    server::{Server, ServerStart, TAKES_PORT_0},
     stack::{self, Placeholders, Stack, UsesStore},
     store::{Store, StoreKind, StoreStart},
     units::parse_duration,
@@ -89,7 +89,9 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
 
 /// A deviation that names no case excuses nothing: it is a slip of the pen.
 fn refuse_unknown_deviations(stack: &Stack) -> Result<()> {
-    let is_case = |name: &str| name == STOPS_ON_SIGTERM || conformance::cases().iter().any(|case| case.name == name);
+    let is_case = |name: &str| {
+        [STOPS_ON_SIGTERM, TAKES_PORT_0].contains(&name) || conformance::cases().iter().any(|case| case.name == name)
+    };
     match stack.deviations.iter().find(|name| !is_case(name)) {
         Some(name) => bail!("stack `{}`: deviations names `{name}`, which is no case of the suite", stack.name),
         None => Ok(()),

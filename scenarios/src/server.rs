@@ -3,15 +3,16 @@
 use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Signal, kill_process};
 
 use crate::{
     guard::Guard,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, to_pid},
     placement,
     process::{Process, Start, Stopped},
     stack::{Placeholders, Stack},
@@ -25,8 +26,21 @@ const READY_AT_MOST: Duration = Duration::from_secs(15);
 const CHECK: &str = "/check";
 /// What the first line of a Rust server's stdout says before the address.
 const LISTENING_ON: &str = "listening on ";
+/// The deviation of a Rust stack that cannot be given port 0, or does not say which port it was given.
+pub const TAKES_PORT_0: &str = "takes_port_0";
 /// A program that cannot tell its version by then is not asked again.
 const VERSION_AT_MOST: Duration = Duration::from_secs(10);
+
+/// A server that ended before it served.
+#[derive(Debug, thiserror::Error)]
+#[error("the server ended with {status} before {before}: {said}")]
+pub struct EndedEarly {
+    /// How it ended.
+    pub status: ExitStatus,
+    before: String,
+    /// The last lines it printed.
+    pub said: String,
+}
 
 /// What starting a server takes.
 #[derive(Debug)]
@@ -61,8 +75,7 @@ impl Server {
     /// # Errors
     /// In one sentence: what it did instead, and the last lines of its log.
     pub fn start(start: ServerStart) -> Result<Self> {
-        // A Rust server says which port the kernel gave it; others are told one.
-        let announces = start.stack.language == "rust";
+        let announces = announces(start.stack);
         let port = if announces { 0 } else { free_port()? };
         let asked = SocketAddr::from(([127, 0, 0, 1], port));
         let placeholders = Placeholders { listen: asked.to_string(), ..start.placeholders };
@@ -94,6 +107,25 @@ impl Server {
         Some(format!("the server ended with {status}: {}", self.process.log_tail()))
     }
 
+    /// Asks it to stop (SIGTERM), and does not wait until it has.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn terminate(&mut self) -> Result<()> {
+        if let Some(death) = self.death() {
+            bail!("{death}");
+        }
+        Ok(kill_process(to_pid(self.pid()), Signal::TERM)?)
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it takes longer.
+    pub fn wait(&mut self, interrupt: &Interrupt, at_most: Duration) -> Result<ExitStatus> {
+        self.process.wait(interrupt, at_most)
+    }
+
     /// Stops it and makes sure that its port is free again.
     ///
     /// # Errors
@@ -117,12 +149,17 @@ impl Server {
     }
 }
 
+/// A Rust server says which port the kernel gave it; others are told one that nobody listens on.
+fn announces(stack: &Stack) -> bool {
+    stack.language == "rust" && !stack.deviations.iter().any(|name| name == TAKES_PORT_0)
+}
+
 fn announced(process: &mut Process, interrupt: &Interrupt) -> Result<SocketAddr> {
     let line = interrupt.poll_until(READY_AT_MOST, || match process.first_line() {
         Some(line) if !line.is_empty() => Ok(Some(line)),
         // Stdout was closed without a line; the exit status follows at once, or the server is mute.
         _ => match process.exit_status()? {
-            Some(status) => bail!("the server ended with {status} before it listened: {}", process.log_tail()),
+            Some(status) => bail!(EndedEarly { status, before: "it listened".into(), said: process.log_tail() }),
             None => Ok(None),
         },
     })?;
@@ -137,7 +174,7 @@ fn wait_ready(process: &mut Process, addr: SocketAddr, interrupt: &Interrupt) ->
     let deadline = Instant::now() + READY_AT_MOST;
     let ready = interrupt.poll_until(READY_AT_MOST, || {
         if let Some(status) = process.exit_status()? {
-            bail!("the server ended with {status} before it answered {CHECK}: {}", process.log_tail());
+            bail!(EndedEarly { status, before: format!("it answered {CHECK}"), said: process.log_tail() });
         }
         match get(addr, CHECK, deadline) {
             Ok(200) => Ok(Some(())),
