@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::limits::BACKLOG;
 
@@ -15,7 +15,7 @@ use crate::limits::BACKLOG;
 /// # Errors
 /// The message names the address and, for a busy port, the remedy.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    open(address).map_err(|error| {
+    open(address, Port::Exclusive).map_err(|error| {
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 ": another program listens there; stop it or choose another port (0: any free one)"
@@ -28,12 +28,33 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+#[derive(PartialEq, Eq)]
+enum Port {
+    Exclusive,
+    Shared,
+}
+
+fn open(address: SocketAddr, port: Port) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if port == Port::Shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Another listener on the address of `first`: the kernel spreads new connections over all that share it.
+///
+/// `SO_REUSEPORT` is set only now, after `first` was bound without it: a port where another program listens was thus
+/// refused, also when that program shares it among listeners of its own.
+///
+/// # Errors
+/// What the system says.
+pub fn share(first: &TcpListener) -> io::Result<TcpListener> {
+    SockRef::from(first).set_reuse_port(true)?;
+    open(first.local_addr()?, Port::Shared)
 }
 
 /// Prints the line that tells a parent process where this server listens: `listening on ADDR:PORT`.
@@ -57,5 +78,23 @@ mod tests {
         let address = first.local_addr().unwrap();
         let message = bind(address).unwrap_err().to_string();
         assert!(message.contains(&address.to_string()) && message.contains("choose another port"), "{message}");
+    }
+
+    #[test]
+    fn a_shared_port_spreads_connections_and_is_still_refused_to_others() {
+        const CONNECTIONS: usize = 64;
+        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let second = share(&first).unwrap();
+        let address = first.local_addr().unwrap();
+        assert_eq!(second.local_addr().unwrap(), address);
+        assert_eq!(bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let clients: Vec<_> = (0..CONNECTIONS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let accepted = [first, second].map(|listener| {
+            listener.set_nonblocking(true).unwrap();
+            listener.incoming().map_while(Result::ok).count()
+        });
+        assert_eq!(accepted.iter().sum::<usize>(), clients.len());
+        // Each connection goes to either by a hash: that all go to one is as likely as 63 equal tosses of a coin.
+        assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
     }
 }
