@@ -1,8 +1,13 @@
-//! Turns the workspace's lock file into a table, so that the versions a server prints are the ones it was built with.
+//! Turns the workspace's lock file into a table, so that the versions a server prints are the ones it was built with; and
+//! a variable of the environment into the choice of the allocator.
 
 use std::{env, fs, io, path::Path};
 
+/// `system` or `mimalloc`; see `src/alloc.rs`.
+const ALLOCATOR: &str = "STACKBENCH_ALLOCATOR";
+
 fn main() -> io::Result<()> {
+    choose_allocator()?;
     let variable = |name| env::var(name).map_err(io::Error::other);
     let lock = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../../Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
@@ -12,6 +17,17 @@ fn main() -> io::Result<()> {
         .filter_map(|package| Some(format!("    ({:?}, {:?}),\n", field(package, "name")?, field(package, "version")?)))
         .collect::<String>();
     fs::write(Path::new(&variable("OUT_DIR")?).join("locked.rs"), format!("&[\n{table}]"))
+}
+
+fn choose_allocator() -> io::Result<()> {
+    println!("cargo::rerun-if-env-changed={ALLOCATOR}");
+    println!("cargo::rustc-check-cfg=cfg(system_allocator)");
+    match env::var(ALLOCATOR).as_deref() {
+        Err(_) | Ok("" | "mimalloc") => {}
+        Ok("system") => println!("cargo::rustc-cfg=system_allocator"),
+        Ok(other) => return Err(io::Error::other(format!("{ALLOCATOR}={other}: write `mimalloc` or `system`"))),
+    }
+    Ok(())
 }
 
 /// The value of a `key = "value"` line.

@@ -21,6 +21,12 @@ pub const STORE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting to the store may take. A store on the same machine or network connects in milliseconds.
 pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The first pause after a failed attempt to connect to the store: one that restarts is back in tens of milliseconds.
+pub const STORE_BACKOFF_FIRST: Duration = Duration::from_millis(25);
+
+/// Pauses double up to this one: how late a server may notice that the store is back.
+pub const STORE_BACKOFF_LONGEST: Duration = Duration::from_millis(500);
+
 /// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to
 /// answer.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

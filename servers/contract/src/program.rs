@@ -13,7 +13,7 @@ use crate::{
     alloc::ALLOCATOR,
     keys,
     limits::{self, SPARE_DESCRIPTORS},
-    listener,
+    listener, settings,
     shutdown::Shutdown,
 };
 
@@ -135,12 +135,17 @@ impl Program {
         Ok(args)
     }
 
-    /// `0.1.0 (hyper 1.12.0, tokio 1.54.1; mimalloc)`: what `--version` prints after the name.
+    /// What `--version` prints after the name: `0.1.0 (hyper 1.12.0, tokio 1.54.1; mimalloc)`, and for a server with a
+    /// store the settings of its client, a line each.
     fn version_text(self) -> String {
         let libraries: Vec<_> = self.libraries.iter().map(|name| format!("{name} {}", locked_version(name))).collect();
         let libraries = libraries.join(", ");
         let separator = if libraries.is_empty() { "" } else { "; " };
-        format!("{} ({libraries}{separator}{ALLOCATOR})", self.version)
+        let settings = match self.store {
+            NeedsStore::Yes => format!("\n{}", settings::lines()),
+            NeedsStore::No => String::new(),
+        };
+        format!("{} ({libraries}{separator}{ALLOCATOR}){settings}", self.version)
     }
 }
 
@@ -164,10 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn the_version_names_libraries_and_allocator() {
+    fn the_version_names_libraries_and_allocator_and_then_the_settings_of_the_store_client() {
         let text = PROGRAM.version_text();
-        assert!(text.starts_with("0.1.0 (clap 4."), "{text}");
-        assert!(text.ends_with(&format!("; {ALLOCATOR})")), "{text}");
+        let mut lines = text.lines();
+        let first = lines.next().unwrap();
+        assert!(first.starts_with("0.1.0 (clap 4."), "{text}");
+        assert!(first.ends_with(&format!("; {ALLOCATOR})")), "{text}");
+        assert_eq!(lines.next(), Some("store response timeout: 5000 ms"));
+        assert!(lines.all(|line| line.starts_with("store ") && line.contains(": ")), "{text}");
+        let memory = Program { store: NeedsStore::No, ..PROGRAM };
+        assert_eq!(memory.version_text(), first, "nothing to say of a store it does not have");
         assert_eq!(locked_version("no such crate"), "?");
     }
 

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-/// The first pause: a store that restarts is back in tens of milliseconds.
-const FIRST: Duration = Duration::from_millis(25);
-
-/// The longest pause: how late we may notice that a store is back.
-pub(crate) const LONGEST: Duration = Duration::from_millis(500);
+use stack_contract::limits::STORE_BACKOFF_FIRST as FIRST;
+pub(crate) use stack_contract::limits::STORE_BACKOFF_LONGEST as LONGEST;
 
 /// Pauses that double from the first to the longest.
 #[derive(Debug)]
