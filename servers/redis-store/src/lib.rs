@@ -6,20 +6,32 @@
 //! # Layout
 //! - [`target`]: which store
 //! - [`blocking`]: one connection, one command at a time
-//! - `multiplexed`: few connections, any number of commands in flight (a feature, as it needs tokio)
+//! - `multiplexed`: few connections, any number of commands in flight
+//! - `bridged`: the blocking client behind an asynchronous store
+//! - `runtime`: what these two ask of a runtime, and tokio's answer
 //! - `reply`: what a reply or an error means
 //! - `journal`: says once that the store went, and once that it is back
 //! - `backoff`: how often to try again
 
 mod backoff;
 pub mod blocking;
+#[cfg(feature = "multiplexed")]
+pub mod bridged;
 mod journal;
 #[cfg(feature = "multiplexed")]
 pub mod multiplexed;
 mod reply;
+#[cfg(feature = "multiplexed")]
+pub mod runtime;
 pub mod target;
 
 pub use blocking::{BlockingStore, Connector};
 #[cfg(feature = "multiplexed")]
+pub use bridged::BridgedStore;
+#[cfg(feature = "multiplexed")]
 pub use multiplexed::MultiplexedStore;
+#[cfg(feature = "multiplexed")]
+pub use runtime::Runtime;
+#[cfg(feature = "tokio")]
+pub use runtime::Tokio;
 pub use target::{Target, TargetError};

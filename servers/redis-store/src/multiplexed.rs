@@ -1,8 +1,9 @@
 //! The multiplexed client: few connections, any number of commands in flight on each.
 //!
-//! A supervisor task per connection connects, publishes the connection, and drives it. The driver ends when the store
-//! goes; then the connection is withdrawn and the supervisor tries once to replace it at once. The commands that were in
-//! flight wait for that attempt and are sent again, once. If it fails, requests fail at once until a later one succeeds.
+//! A supervisor task per connection, on the stack's own [`Runtime`], connects, publishes the connection, and drives it.
+//! The driver ends when the store goes; then the connection is withdrawn and the supervisor tries once to replace it at
+//! once. The commands that were in flight wait for that attempt and are sent again, once. If it fails, requests fail at
+//! once until a later one succeeds.
 
 use std::{
     cell::Cell,
@@ -16,14 +17,17 @@ use std::{
 
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value, aio::MultiplexedConnection};
 use socket2::{SockRef, TcpKeepalive};
-use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
-use tokio::{net::TcpStream, sync::watch, time};
-
-use crate::{
-    backoff::{self, Backoff},
-    reply,
-    target::Target,
+use stack_contract::{
+    AsyncStore, Lookup, StoreError,
+    keys::Key,
+    limits::{STORE_BACKOFF_LONGEST, STORE_CONNECT_TIMEOUT},
 };
+// Channels need no runtime.
+use tokio::sync::{oneshot, watch};
+
+#[cfg(feature = "tokio")]
+use crate::runtime::Tokio;
+use crate::{backoff::Backoff, reply, runtime::Runtime, target::Target};
 
 /// A set of multiplexed connections, one per worker. Cheap to clone; all clones share the connections.
 #[derive(Debug, Clone)]
@@ -53,15 +57,22 @@ thread_local! {
 }
 
 impl MultiplexedStore {
-    /// Starts `connections` connections, driven by the runtime this is called in, and gives each one attempt to come up
-    /// before it returns. A store that is not there is not an error: the supervisors go on trying.
+    /// [`Self::connect_on`] the tokio runtime this is called in.
+    #[cfg(feature = "tokio")]
     pub async fn connect(target: &Target, connections: u32) -> Self {
+        Self::connect_on(&Tokio, target, connections).await
+    }
+
+    /// Starts `connections` connections, driven by `runtime`, and gives each one attempt to come up before it returns. A
+    /// store that is not there is not an error: the supervisors go on trying.
+    pub async fn connect_on<R: Runtime>(runtime: &R, target: &Target, connections: u32) -> Self {
         let slots: Arc<[Slot]> = (0..connections.max(1)).map(|_| Slot::default()).collect();
         let store = Self { connections: slots };
         let first_attempts: Vec<_> = (0..store.connections.len())
             .map(|index| {
-                let (attempted, first_attempt) = tokio::sync::oneshot::channel();
-                tokio::spawn(supervise(target.clone(), Arc::clone(&store.connections), index, attempted));
+                let (attempted, first_attempt) = oneshot::channel();
+                let slots = Arc::clone(&store.connections);
+                runtime.spawn(supervise(runtime.clone(), target.clone(), slots, index, attempted));
                 first_attempt
             })
             .collect();
@@ -110,12 +121,20 @@ impl Slot {
 }
 
 /// Keeps the connection of one slot alive for as long as the runtime lives.
-async fn supervise(target: Target, slots: Arc<[Slot]>, index: usize, attempted: tokio::sync::oneshot::Sender<()>) {
+async fn supervise<R: Runtime>(
+    runtime: R,
+    target: Target,
+    slots: Arc<[Slot]>,
+    index: usize,
+    attempted: oneshot::Sender<()>,
+) {
     let mut attempted = Some(attempted);
     let mut backoff = Backoff::default();
     loop {
-        let attempt = time::timeout(STORE_CONNECT_TIMEOUT, open(&target)).await;
-        let attempt = attempt.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        let attempt = tokio::select! {
+            attempt = open(&runtime, &target) => attempt,
+            () = runtime.sleep(STORE_CONNECT_TIMEOUT) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        };
         match attempt {
             Ok((connection, driver)) => {
                 target.journal.up();
@@ -125,7 +144,7 @@ async fn supervise(target: Target, slots: Arc<[Slot]>, index: usize, attempted: 
                 driver.await;
                 slots[index].withdraw();
                 target.journal.down(&"connection lost");
-                if since.elapsed() > backoff::LONGEST {
+                if since.elapsed() > STORE_BACKOFF_LONGEST {
                     backoff.reset();
                     continue;
                 }
@@ -138,13 +157,16 @@ async fn supervise(target: Target, slots: Arc<[Slot]>, index: usize, attempted: 
                 let _ = attempted.take().map(|first| first.send(()));
             }
         }
-        time::sleep(backoff.next()).await;
+        runtime.sleep(backoff.next()).await;
     }
 }
 
-async fn open(target: &Target) -> RedisResult<(MultiplexedConnection, impl Future<Output = ()>)> {
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
-    let socket = SockRef::from(&stream);
+async fn open<R: Runtime>(
+    runtime: &R,
+    target: &Target,
+) -> RedisResult<(MultiplexedConnection, impl Future<Output = ()>)> {
+    let connected = runtime.connect(&target.host, target.port).await?;
+    let socket = SockRef::from(&connected);
     socket.set_tcp_nodelay(true)?;
     // A host that vanished says nothing, and unlike the blocking store this one keeps a connection after a timeout, as
     // it can tell a late reply from the next one: so the kernel has to find out.
@@ -154,7 +176,7 @@ async fn open(target: &Target) -> RedisResult<(MultiplexedConnection, impl Futur
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(PROBE_INTERVAL))?;
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(target.response_timeout));
     let info = target.client.get_connection_info().redis_settings();
-    MultiplexedConnection::new_with_config(info, stream, config).await
+    MultiplexedConnection::new_with_config(info, R::stream(connected), config).await
 }
 
 impl AsyncStore for MultiplexedStore {

@@ -1,0 +1,47 @@
+//! The blocking client behind an asynchronous store: each command runs on one of the runtime's blocking threads.
+
+use std::cell::RefCell;
+
+use stack_contract::{AsyncStore, Lookup, Store, StoreError, keys::Key};
+
+use crate::{BlockingStore, Target, runtime::Runtime};
+
+thread_local! {
+    static STORE: RefCell<Option<BlockingStore>> = const { RefCell::new(None) };
+}
+
+/// A runtime's blocking threads, each with a store connection of its own. The runtime bounds their number.
+#[derive(Debug, Clone)]
+pub struct BridgedStore<R> {
+    runtime: R,
+    // For the rest of the program's life: only a thread's first command needs a copy.
+    target: &'static Target,
+}
+
+impl<R: Runtime> BridgedStore<R> {
+    /// Nothing is connected before the first command.
+    pub fn new(runtime: R, target: Target) -> Self {
+        Self { runtime, target: Box::leak(Box::new(target)) }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut BlockingStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let target = self.target;
+        let on_thread = move || {
+            STORE.with_borrow_mut(|store| command(store.get_or_insert_with(|| BlockingStore::new(target.clone()))))
+        };
+        self.runtime.unblock(on_thread).await.unwrap_or(Err(StoreError::Lost))
+    }
+}
+
+impl<R: Runtime> AsyncStore for BridgedStore<R> {
+    async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
+        self.run(move |store| store.get(key)).await
+    }
+
+    async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
+        self.run(move |store| store.set(key, value)).await
+    }
+}

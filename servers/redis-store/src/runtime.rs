@@ -1,0 +1,60 @@
+//! What the asynchronous stores ask of a runtime.
+
+use std::{io, os::fd::AsFd, time::Duration};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A runtime that drives connections to the store. The calls that a request makes are the store's own; this is for
+/// what happens once a connection, and for the threads that may block.
+pub trait Runtime: Clone + Send + Sync + 'static {
+    /// A connected socket of this runtime.
+    type Socket: AsFd + Send;
+
+    /// Connects to the first address that `host` has and that accepts.
+    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Socket>> + Send;
+
+    /// The socket with tokio's I/O traits, which are the ones the `redis` crate knows. They need no runtime.
+    fn stream(socket: Self::Socket) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Runs a task until it ends by itself.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Completes after that time.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Runs a piece of work on a thread that may block. `None`: it panicked, or the runtime is going down.
+    fn unblock<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send;
+}
+
+/// The tokio runtime in whose context the store is connected.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone, Copy)]
+pub struct Tokio;
+
+#[cfg(feature = "tokio")]
+impl Runtime for Tokio {
+    type Socket = tokio::net::TcpStream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Socket> {
+        tokio::net::TcpStream::connect((host, port)).await
+    }
+
+    fn stream(socket: Self::Socket) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
+        socket
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(time)
+    }
+
+    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}
