@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::row::{Mode, Placement, Role};
+use crate::{
+    card::Card,
+    row::{Mode, Placement, Role},
+};
 
 /// What held for a whole run: the contents of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,6 +142,10 @@ pub struct ScenarioMeta {
     pub requests: Vec<RequestMeta>,
     /// Delay the store adds, by command, as the file writes it (`20ms`).
     pub delays: BTreeMap<String, String>,
+    /// Its steps, in the order of [`crate::row::Row::step`]; none for a scenario without steps, and in runs made before
+    /// there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepMeta>,
     /// Connections of the load.
     pub connections: u32,
     /// Length of the window, in seconds.
@@ -151,6 +158,22 @@ pub struct ScenarioMeta {
     pub pool: u32,
     /// Server workers.
     pub workers: u32,
+}
+
+/// A step of a scenario: what held there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepMeta {
+    /// What the step sets, in words: `GET after 20ms, pool 64`.
+    pub title: String,
+    /// Delay the store adds, by command.
+    pub delays: BTreeMap<String, String>,
+    /// Connections of the load.
+    pub connections: u32,
+    /// Blocking threads, and blocking store connections.
+    pub pool: u32,
+    /// Length of the warm-up, in seconds.
+    pub warmup_s: f64,
 }
 
 /// A request in one mode.
@@ -168,7 +191,7 @@ pub struct RequestMeta {
 }
 
 /// A stack as it was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StackMeta {
     /// Its name, as in [`crate::row::Row::stack`].
@@ -189,8 +212,15 @@ pub struct StackMeta {
     pub bridged: Vec<Mode>,
     /// First line of its `--version`.
     pub version: String,
+    /// Settings of its store client by name, in the program's own words; none for one without a store, and in runs made
+    /// before programs told them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// What its card says.
     pub notes: String,
+    /// The rest of its card, as it was when the run began; absent from runs recorded before there were cards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
 }
 
 /// How much was planned.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    card::Card,
     row::{Cost, Latency, Mode, Placement, Role, Row, SCHEMA, Verdict},
     run::{
         GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreKind,
@@ -64,6 +65,7 @@ fn scenario() -> ScenarioMeta {
         analysis: "Shows how waiting is done.".to_owned(),
         requests: vec![request("cache_hit", Mode::Async), request("cache_set", Mode::Async)],
         delays: BTreeMap::from([("get".to_owned(), "20ms".to_owned()), ("set".to_owned(), "200ms".to_owned())]),
+        steps: Vec::new(),
         connections: 2000,
         duration_s: 4.0,
         warmup_s: 1.0,
@@ -84,7 +86,9 @@ fn stack(name: &str) -> StackMeta {
         modes: vec![Mode::Sync, Mode::Async],
         bridged: vec![Mode::Sync],
         version: format!("stack-{name} 0.1.0"),
+        settings: BTreeMap::new(),
         notes: String::new(),
+        card: Some(Card { threads: "as many as --workers".to_owned(), ..Card::default() }),
     }
 }
 

@@ -9,13 +9,15 @@ use std::{
 use anyhow::Result;
 use stackbench_reports::{
     row::SCHEMA,
-    run::{PlanMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreKind as Kind, StoreMeta},
+    run::{PlanMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StepMeta, StoreKind as Kind, StoreMeta},
 };
 
 use crate::{
+    card,
     interrupt::Interrupted,
-    machine, plan,
-    scenario::{Scenario, mode_word},
+    machine,
+    plan::{self, Course},
+    scenario::{Delay, Scenario, Step, mode_word},
     server,
     stack::{Panel, Placeholders, Stack},
     store::{Store, StoreKind},
@@ -30,6 +32,8 @@ pub struct Prepared<'a> {
     pub stack: &'a Stack,
     /// What it says of its version, or why it says nothing.
     pub version: Result<String, String>,
+    /// What it says of the settings of its store client, by name.
+    pub settings: BTreeMap<String, String>,
     /// Its program file.
     pub program: PathBuf,
     /// SHA-256 of that file; none if it cannot be read (a program of the PATH, for example).
@@ -57,7 +61,20 @@ pub fn prepare<'a>(stack: &'a Stack, bench: &Bench) -> Result<Prepared<'a>> {
     };
     let program = bench.root.join(&placeholders.command(&stack.run)[0]);
     let sha256 = machine::sha256(&program).ok();
-    Ok(Prepared { stack, version, program, sha256 })
+    let settings = if version.is_ok() { settings(stack, &placeholders) } else { BTreeMap::new() };
+    Ok(Prepared { stack, version, settings, program, sha256 })
+}
+
+/// What a program prints below the first line of its version, as `name: value`. It has printed that line a moment ago,
+/// so it need not be watched again.
+pub fn settings(stack: &Stack, placeholders: &Placeholders) -> BTreeMap<String, String> {
+    let words = placeholders.command(&stack.version);
+    let mut command = std::process::Command::new(&words[0]);
+    command.args(&words[1..]).envs(&stack.env).current_dir(&placeholders.root);
+    let Ok(output) = command.output() else { return BTreeMap::new() };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pair = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.lines().skip(1).filter_map(pair).collect()
 }
 
 /// Puts together what is known before the first trial.
@@ -66,7 +83,7 @@ pub fn prepare<'a>(stack: &'a Stack, bench: &Bench) -> Result<Prepared<'a>> {
 /// When one of our own programs cannot be read.
 pub fn describe(
     bench: &Bench,
-    scenarios: &[Scenario],
+    courses: &[Course],
     stacks: &[Prepared],
     store: &mut Store,
     kind: &StoreKind,
@@ -74,7 +91,6 @@ pub fn describe(
     workers: impl Fn(&Scenario) -> u32,
 ) -> Result<RunMeta> {
     let only: Vec<Stack> = stacks.iter().map(|prepared| prepared.stack.clone()).collect();
-    let cells = |s: &Scenario| plan::cells(s, &only).len() as u64;
     Ok(RunMeta {
         schema: SCHEMA.to_owned(),
         command: redacted(&env::args().collect::<Vec<_>>()),
@@ -100,11 +116,11 @@ pub fn describe(
         lock_sha256: machine::sha256(&bench.root.join("Cargo.lock")).ok(),
         profile: machine::profile(bench.root),
         allocator: allocator(stacks),
-        scenarios: scenarios.iter().map(|s| scenario_meta(s, workers(s))).collect(),
+        scenarios: courses.iter().map(|course| scenario_meta(course, workers(&course.scenario))).collect(),
         stacks: stacks.iter().map(stack_meta).collect(),
         plan: PlanMeta {
-            cells: scenarios.iter().map(cells).sum(),
-            trials: scenarios.iter().map(|s| cells(s) * u64::from(s.run.trials)).sum(),
+            cells: courses.iter().map(|course| plan::cells(course, &only).len() as u64).sum(),
+            trials: courses.iter().map(|course| course.trials(&only) as u64).sum(),
         },
     })
 }
@@ -164,7 +180,8 @@ fn allocator(stacks: &[Prepared]) -> String {
     if names.is_empty() { "unknown".to_owned() } else { names.join(", ") }
 }
 
-fn scenario_meta(scenario: &Scenario, workers: u32) -> ScenarioMeta {
+fn scenario_meta(course: &Course, workers: u32) -> ScenarioMeta {
+    let Course { scenario, steps } = course;
     let requests = scenario.requests.iter().flat_map(|request| {
         request.modes.iter().map(|&mode| RequestMeta {
             name: request.name.clone(),
@@ -179,7 +196,8 @@ fn scenario_meta(scenario: &Scenario, workers: u32) -> ScenarioMeta {
         source: scenario.source.clone(),
         analysis: scenario.analysis.trim().to_owned(),
         requests: requests.collect(),
-        delays: scenario.store.delays.iter().map(|(name, delay)| (name.clone(), show_duration(delay.0))).collect(),
+        delays: delays_meta(&scenario.store.delays),
+        steps: steps.iter().filter(|step| step.number.is_some()).map(step_meta).collect(),
         connections: scenario.load.connections,
         duration_s: scenario.load.duration.as_secs_f64(),
         warmup_s: scenario.warmup().as_secs_f64(),
@@ -189,7 +207,22 @@ fn scenario_meta(scenario: &Scenario, workers: u32) -> ScenarioMeta {
     }
 }
 
-fn stack_meta(prepared: &Prepared) -> StackMeta {
+fn step_meta(step: &Step) -> StepMeta {
+    StepMeta {
+        title: step.title.clone(),
+        delays: delays_meta(&step.scenario.store.delays),
+        connections: step.scenario.load.connections,
+        pool: step.scenario.server.pool,
+        warmup_s: step.scenario.warmup().as_secs_f64(),
+    }
+}
+
+fn delays_meta(delays: &BTreeMap<String, Delay>) -> BTreeMap<String, String> {
+    delays.iter().map(|(name, delay)| (name.clone(), show_duration(delay.0))).collect()
+}
+
+/// What is known of a stack before the first trial.
+pub fn stack_meta(prepared: &Prepared) -> StackMeta {
     let stack = prepared.stack;
     StackMeta {
         name: stack.name.clone(),
@@ -206,7 +239,9 @@ fn stack_meta(prepared: &Prepared) -> StackMeta {
         modes: stack.modes.clone(),
         bridged: stack.bridged.clone(),
         version: prepared.version.clone().unwrap_or_default(),
+        settings: prepared.settings.clone(),
         notes: stack.notes.trim().to_owned(),
+        card: Some(card::of(stack)),
     }
 }
 

@@ -5,14 +5,47 @@ use std::time::Duration;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use stackbench_reports::row::{Mode, Role};
 
-use crate::{scenario::Scenario, stack::Stack};
+use crate::{
+    scenario::{Scenario, Step},
+    stack::Stack,
+};
 
 /// What a trial takes beside warm-up and window: starting, verifying, loading keys, stopping.
 pub const OVERHEAD: Duration = Duration::from_millis(1200);
 
-/// One cell of a scenario: a stack, a request of it, and a mode.
+/// A scenario to be run, with its steps worked out.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// The scenario, options of the command line applied.
+    pub scenario: Scenario,
+    /// The same at each step; one, if it has no steps.
+    pub steps: Vec<Step>,
+}
+
+impl Course {
+    /// Works the steps out.
+    pub fn new(scenario: Scenario) -> Self {
+        Self { steps: scenario.at_steps(), scenario }
+    }
+
+    /// How many trials a run of it makes.
+    pub fn trials(&self, stacks: &[Stack]) -> usize {
+        cells(self, stacks).len() * self.scenario.run.trials as usize
+    }
+
+    /// How long these take.
+    pub fn planned(&self, stacks: &[Stack]) -> Duration {
+        let of_block: Duration =
+            cells(self, stacks).iter().map(|cell| trial_time(&self.steps[cell.step].scenario)).sum();
+        of_block * self.scenario.run.trials
+    }
+}
+
+/// One cell of a scenario: a step, a stack, a request of it, and a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
+    /// Index into the scenario's steps.
+    pub step: usize,
     /// Index into the stacks.
     pub stack: usize,
     /// Index into the scenario's requests.
@@ -22,12 +55,14 @@ pub struct Cell {
 }
 
 /// The cells of a scenario, in the order of the files.
-pub fn cells(scenario: &Scenario, stacks: &[Stack]) -> Vec<Cell> {
+pub fn cells(course: &Course, stacks: &[Stack]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for (stack, description) in stacks.iter().enumerate() {
-        for (request, asked) in scenario.requests.iter().enumerate() {
-            let modes = asked.modes.iter().filter(|mode| description.modes.contains(mode));
-            cells.extend(modes.map(|&mode| Cell { stack, request, mode }));
+    for step in 0..course.steps.len() {
+        for (stack, description) in stacks.iter().enumerate() {
+            for (request, asked) in course.scenario.requests.iter().enumerate() {
+                let modes = asked.modes.iter().filter(|mode| description.modes.contains(mode));
+                cells.extend(modes.map(|&mode| Cell { step, stack, request, mode }));
+            }
         }
     }
     cells
@@ -89,7 +124,7 @@ mod tests {
     }
 
     fn some_cells() -> Vec<Cell> {
-        let of = |stack| [Mode::Sync, Mode::Async].map(|mode| Cell { stack, request: 0, mode });
+        let of = |stack| [Mode::Sync, Mode::Async].map(|mode| Cell { step: 0, stack, request: 0, mode });
         (0..4).flat_map(of).collect()
     }
 

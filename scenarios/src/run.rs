@@ -1,10 +1,6 @@
 //! `stackbench run`: every stack through every scenario, block by block; a row for each trial, a table at the end.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -12,24 +8,27 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use stackbench_reports::row::{Placement, Role, Verdict};
 
 use crate::{
+    choose,
     guard::Guard,
     interrupt::{Interrupt, Interrupted},
     meta::{self, Prepared},
     placement::{self, Cpus},
-    plan::{self, Cell},
+    plan::{self, Cell, Course},
     process,
     progress::Progress,
     root::Places,
     rundir::{self, RunDir},
     say,
     scenario::{
-        self, CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, TRIALS_MAX, WORKERS_MAX, mode_word,
+        CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, Step, TRIALS_MAX, WORKERS_MAX, mode_word,
     },
-    stack::{self, Stack},
+    stack::Stack,
     store::{Store, StoreKind, StoreStart},
     trial::{Bench, Trial},
     units::{parse_duration, show_duration},
 };
+
+pub use crate::choose::all_stacks;
 
 /// Connections a server must accept beside the load's: those of verification, and a margin.
 pub const SPARE_CONNECTIONS: u32 = 64;
@@ -37,10 +36,6 @@ pub const SPARE_CONNECTIONS: u32 = 64;
 pub const STOPS_ON_SIGTERM: &str = "stops_on_sigterm";
 /// Descriptors a process needs beside connections: listeners, epolls, logs, libraries.
 const SPARE_DESCRIPTORS: u32 = 256;
-/// Blocks of a run that is to be published: enough for an interval of the median.
-const PUBLISH_BLOCKS: u32 = 8;
-/// What `--quick` makes of every scenario.
-const QUICK: (u32, u32, Duration) = (200, 1, Duration::from_secs(1));
 
 /// Options of `stackbench run`.
 #[derive(Debug, Clone, Args)]
@@ -48,7 +43,7 @@ pub struct RunArgs {
     /// Scenarios, by name or by the path of a .toml file
     #[arg(required = true, value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
-    /// Stacks to measure, by name [default: those with `default = true`]
+    /// Stacks to measure: names, `all`, `default`, or the panels `deployed` and `controlled` [default: `default`]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub stacks: Vec<String>,
     /// A folder with further stacks, beside servers/
@@ -128,8 +123,8 @@ pub enum Ended {
 /// being written.
 pub fn run(args: &RunArgs) -> Result<Ended> {
     let places = Places::find()?;
-    let scenarios = chosen_scenarios(args, &places)?;
-    let stacks = chosen_stacks(args, &places)?;
+    let courses = choose::scenarios(args, &places)?;
+    let stacks = choose::installed_stacks(args, &places)?;
     let placement = match args.placement {
         PlacementArg::Pinned => Placement::Pinned,
         PlacementArg::Free => Placement::Free,
@@ -138,7 +133,7 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
     if matches!(args.redis, StoreKind::Url(_)) {
         cpus.store.clear();
     }
-    require_descriptors(&scenarios)?;
+    require_descriptors(&courses)?;
     places.require("stackload")?;
 
     let interrupt = Interrupt::install()?;
@@ -159,79 +154,15 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
         guard: &guard,
         interrupt: &interrupt,
     };
-    let mut runner = Runner { args, bench: &bench, scenarios: &scenarios, cpus: &cpus };
+    let mut runner = Runner { args, bench: &bench, courses: &courses, cpus: &cpus };
     runner.measure_all(&stacks, &mut dir)
-}
-
-fn chosen_scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Scenario>> {
-    let folder = places.root.join("scenarios");
-    let mut chosen: Vec<Scenario> = Vec::new();
-    for name in &args.scenarios {
-        let scenario = adjusted(scenario::find(&folder, name)?, args);
-        ensure!(!chosen.iter().any(|other| other.name == scenario.name), "`{}` is named twice", scenario.name);
-        ensure!(
-            scenario.store.delays.is_empty() || args.redis == StoreKind::Embedded,
-            "--redis {}: scenario `{}` delays the store's answers, which only the embedded store can do; leave --redis out",
-            args.redis,
-            scenario.name
-        );
-        chosen.push(scenario);
-    }
-    Ok(chosen)
-}
-
-/// A scenario with the options of the command line applied: an option said outright outweighs `--quick`.
-fn adjusted(mut scenario: Scenario, args: &RunArgs) -> Scenario {
-    let (connections, trials, duration) = QUICK;
-    if args.quick {
-        (scenario.load.connections, scenario.run.trials, scenario.load.duration) = (connections, trials, duration);
-    }
-    if args.publish {
-        scenario.run.trials = PUBLISH_BLOCKS;
-    }
-    scenario.run.trials = args.trials.unwrap_or(scenario.run.trials);
-    scenario.load.duration = args.duration.unwrap_or(scenario.load.duration);
-    scenario.load.connections = args.connections.unwrap_or(scenario.load.connections);
-    scenario.server.pool = args.pool.unwrap_or(scenario.server.pool);
-    scenario.server.workers = args.workers.or(scenario.server.workers);
-    scenario
-}
-
-/// The stacks of servers/ and of `--stacks-dir`.
-///
-/// # Errors
-/// As [`stack::discover`] and [`stack::select`].
-pub fn all_stacks(places: &Places, extra: Option<&Path>) -> Result<Vec<Stack>> {
-    let mut all = stack::discover(&places.root.join("servers"))?;
-    if let Some(dir) = extra {
-        for stack in stack::discover(dir).context("--stacks-dir")? {
-            ensure!(
-                !all.iter().any(|other| other.name == stack.name),
-                "--stacks-dir: servers/ has a `{}` too",
-                stack.name
-            );
-            all.push(stack);
-        }
-    }
-    Ok(all)
-}
-
-fn chosen_stacks(args: &RunArgs, places: &Places) -> Result<Vec<Stack>> {
-    let chosen = stack::select(all_stacks(places, args.stacks_dir.as_deref())?, &args.stacks)?;
-    let (installed, missing): (Vec<Stack>, Vec<Stack>) =
-        chosen.into_iter().partition(|s| s.missing(&places.root).is_empty());
-    for stack in missing {
-        say!("{}: not installed, left out; to install it: {}", stack.name, stack.setup);
-    }
-    ensure!(!installed.is_empty(), "--stacks: none of them is installed");
-    Ok(installed)
 }
 
 /// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children
 /// inherit.
-fn require_descriptors(scenarios: &[Scenario]) -> Result<()> {
-    let of = |s: &Scenario| u64::from(s.load.connections) + u64::from(s.server.pool);
-    raise_descriptors(scenarios.iter().map(of).max().unwrap_or_default())
+fn require_descriptors(courses: &[Course]) -> Result<()> {
+    let of = |s: &Step| u64::from(s.scenario.load.connections) + u64::from(s.scenario.server.pool);
+    raise_descriptors(courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default())
 }
 
 /// Makes sure that a process may hold so many connections.
@@ -255,7 +186,7 @@ pub fn raise_descriptors(connections: u64) -> Result<()> {
 struct Runner<'a> {
     args: &'a RunArgs,
     bench: &'a Bench<'a>,
-    scenarios: &'a [Scenario],
+    courses: &'a [Course],
     cpus: &'a Cpus,
 }
 
@@ -265,10 +196,9 @@ impl Runner<'_> {
         let mut store = Store::start(self.store_start()?)?;
         let prepared: Vec<Prepared> =
             stacks.iter().map(|stack| meta::prepare(stack, self.bench)).collect::<Result<_>>()?;
-        let mut meta =
-            meta::describe(self.bench, self.scenarios, &prepared, &mut store, &self.args.redis, seed, |s| {
-                self.workers(s)
-            })?;
+        let mut meta = meta::describe(self.bench, self.courses, &prepared, &mut store, &self.args.redis, seed, |s| {
+            self.workers(s)
+        })?;
         self.print_plan(&meta, stacks, dir);
         dir.begin(&meta)?;
         rundir::point_latest(self.bench.root, dir.path());
@@ -292,7 +222,8 @@ impl Runner<'_> {
         if self.args.redis == StoreKind::Embedded {
             Places { root: self.bench.root.to_owned(), bin: self.bench.bin.to_owned() }.require("fake-redis")?;
         }
-        let most = self.scenarios.iter().map(|s| s.server.pool.max(self.workers(s))).max().unwrap_or_default();
+        let of = |step: &Step| step.scenario.server.pool.max(self.workers(&step.scenario));
+        let most = self.courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default();
         Ok(StoreStart {
             kind: &self.args.redis,
             bin: self.bench.bin,
@@ -319,13 +250,14 @@ impl Runner<'_> {
     ) -> Result<Ended> {
         let mut progress = Progress::start(self.trials(stacks), self.planned(stacks));
         let mut ended = Ended::Whole;
-        for (index, scenario) in self.scenarios.iter().enumerate() {
-            let cells = plan::cells(scenario, stacks);
-            for block in 1..=scenario.run.trials {
-                let mut null_rates: BTreeMap<(usize, &str), f64> = BTreeMap::new();
+        for (index, course) in self.courses.iter().enumerate() {
+            let cells = plan::cells(course, stacks);
+            for block in 1..=course.scenario.run.trials {
+                let mut null_rates: BTreeMap<(usize, usize, &str), f64> = BTreeMap::new();
                 for cell in plan::block_order(&cells, stacks, seed, index, block) {
-                    let key = (cell.request, mode_word(cell.mode));
-                    let trial = self.trial(scenario, &prepared[cell.stack], cell, block, null_rates.get(&key).copied());
+                    let key = (cell.step, cell.request, mode_word(cell.mode));
+                    let step = &course.steps[cell.step];
+                    let trial = self.trial(step, &prepared[cell.stack], cell, block, null_rates.get(&key).copied());
                     progress.begin(&trial.label());
                     let row = trial.run(self.bench, store);
                     if row.is_err() {
@@ -348,14 +280,16 @@ impl Runner<'_> {
 
     fn trial<'t>(
         &self,
-        scenario: &'t Scenario,
+        step: &'t Step,
         prepared: &'t Prepared,
         cell: Cell,
         block: u32,
         null_rate: Option<f64>,
     ) -> Trial<'t> {
+        let scenario = &step.scenario;
         Trial {
             scenario,
+            step: step.number,
             stack: prepared.stack,
             version: &prepared.version,
             request: &scenario.requests[cell.request],
@@ -369,23 +303,21 @@ impl Runner<'_> {
     }
 
     fn trials(&self, stacks: &[Stack]) -> usize {
-        self.scenarios.iter().map(|s| plan::cells(s, stacks).len() * s.run.trials as usize).sum()
+        self.courses.iter().map(|course| course.trials(stacks)).sum()
     }
 
     fn planned(&self, stacks: &[Stack]) -> Duration {
-        let of = |s: &Scenario| {
-            plan::trial_time(s) * s.run.trials * u32::try_from(plan::cells(s, stacks).len()).unwrap_or(u32::MAX)
-        };
-        self.scenarios.iter().map(of).sum()
+        self.courses.iter().map(|course| course.planned(stacks)).sum()
     }
 
     fn print_plan(&self, meta: &stackbench_reports::RunMeta, stacks: &[Stack], dir: &RunDir) {
         let names = |names: Vec<&str>| names.join(", ");
         say!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
-        for scenario in self.scenarios {
-            let cells = plan::cells(scenario, stacks).len();
-            let (blocks, each) = (scenario.run.trials, plan::in_words(plan::trial_time(scenario)));
-            say!("scenario   {}: {cells} cells × {blocks} blocks, about {each} a trial", scenario.name);
+        for course in self.courses {
+            let cells = plan::cells(course, stacks).len();
+            let (blocks, all) = (course.scenario.run.trials, plan::in_words(course.planned(stacks)));
+            let steps = if course.steps.len() > 1 { format!(" ({} steps)", course.steps.len()) } else { String::new() };
+            say!("scenario   {}: {cells} cells{steps} × {blocks} blocks, about {all}", course.scenario.name);
         }
         say!("store      {}", meta.store.name);
         say!("placement  {}", self.cpus.describe());

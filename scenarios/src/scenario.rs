@@ -14,6 +14,10 @@ use stackbench_reports::row::Mode;
 
 use crate::units;
 
+mod steps;
+
+pub use steps::{Step, Steps};
+
 /// The shortest warm-up: connections are made, code is paged in, the allocator has grown.
 const WARMUP_MIN: Duration = Duration::from_secs(1);
 /// A warm-up lasts this many of the longest delay, so that the start's phase pattern has gone.
@@ -56,6 +60,9 @@ pub struct Scenario {
     pub server: ServerSpec,
     /// How often it is run.
     pub run: RunSpec,
+    /// What changes from step to step.
+    #[serde(default)]
+    pub steps: Steps,
     /// What is asked.
     #[serde(rename = "request")]
     pub requests: Vec<Request>,
@@ -71,7 +78,7 @@ pub struct StoreSpec {
 }
 
 /// A latency the store adds to a command.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Delay(#[serde(deserialize_with = "units::duration")] pub Duration);
 
 /// The load of a scenario.
@@ -181,8 +188,18 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// What the types cannot say.
+    /// What the types cannot say. Each step is a scenario of its own and must be sound as one.
     fn validate(&self) -> Result<()> {
+        self.steps.validate()?;
+        for step in self.at_steps() {
+            let named = || step.number.map_or_else(String::new, |n| format!("in step {n} ({})", step.title));
+            let checked = step.scenario.validate_one();
+            if step.number.is_some() { checked.with_context(named)? } else { checked? }
+        }
+        Ok(())
+    }
+
+    fn validate_one(&self) -> Result<()> {
         ensure!(is_name(&self.name), "name: `{}` must be letters, digits, `-` and `_`", self.name);
         ensure!(!self.requests.is_empty(), "there must be at least one [[request]]");
         let within = |key: &str, value: u32, most: u32| {
@@ -329,88 +346,4 @@ pub fn find(dir: &Path, name_or_path: &str) -> Result<Scenario> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        name = "t"
-        title = "T"
-        source = "a test"
-        analysis = "none"
-        [store]
-        delays = { get = "20ms", set = "200ms" }
-        [load]
-        model = "closed"
-        connections = 2000
-        duration = "10s"
-        timeout = "30s"
-        [server]
-        pool = 16
-        [run]
-        trials = 3
-        [[request]]
-        name = "cache_hit"
-        method = "GET"
-        path = "/myapp/{mode}/cache_hit"
-        modes = ["sync", "async"]
-        status = 200
-        body = '{"status": "ok"}'
-        store = { get = 1 }
-    "#;
-
-    fn load(text: &str) -> Result<Scenario> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), text).unwrap();
-        Scenario::load(file.path())
-    }
-
-    #[test]
-    fn a_scenario_knows_its_targets_its_delays_and_its_warm_up() {
-        let scenario = load(GOOD).unwrap();
-        assert_eq!(scenario.requests[0].target(Mode::Sync), "/myapp/sync/cache_hit");
-        assert_eq!(scenario.delay_of(&scenario.requests[0]), Duration::from_millis(20));
-        assert_eq!(scenario.warmup(), Duration::from_secs(1), "five delays of 200 ms");
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_file_line_and_key() {
-        let error = format!("{:#}", load(&GOOD.replace("connections", "conections")).unwrap_err());
-        assert!(error.contains("conections") && error.contains("line 10"), "{error}");
-    }
-
-    #[test]
-    fn a_malformed_duration_is_refused_with_its_line() {
-        let error = format!("{:#}", load(&GOOD.replace("\"10s\"", "\"ten\"")).unwrap_err());
-        assert!(error.contains("`ten` is not a duration") && error.contains("line 11"), "{error}");
-    }
-
-    #[test]
-    fn a_warm_up_shorter_than_five_delays_is_refused() {
-        let error = format!("{:#}", load(&GOOD.replace("timeout =", "warmup = \"500ms\"\ntimeout =")).unwrap_err());
-        assert!(error.contains("write at least 1s"), "{error}");
-    }
-
-    #[test]
-    fn what_would_only_fail_later_is_refused_with_its_key() {
-        let cases = [
-            ("connections = 2000", "connections = 0", "load.connections must be between"),
-            ("connections = 2000", "connections = 2000\nthreads = 0", "load.threads must be between"),
-            ("pool = 16", "pool = 16\nworkers = 0", "server.workers must be between"),
-            ("\"30s\"", "\"0s\"", "load.timeout must be between"),
-            ("status = 200", "status = 20", "no HTTP status"),
-            ("set = \"200ms\"", "sett = \"200ms\"", "`sett` must be one of get, set"),
-            ("[\"sync\", \"async\"]", "[\"sync\", \"sync\"]", "named twice"),
-            ("{ get = 1 }", "{ get = 1, incr = 1 }", "different delays"),
-        ];
-        for (good, bad, words) in cases {
-            let error = format!("{:#}", load(&GOOD.replace(good, bad)).unwrap_err());
-            assert!(error.contains(words), "`{words}` is not in `{error}`");
-        }
-    }
-
-    #[test]
-    fn mixed_delays_on_one_connection_are_refused() {
-        let error = format!("{:#}", load(&GOOD.replace("{ get = 1 }", "{ get = 1, set = 1 }")).unwrap_err());
-        assert!(error.contains("different delays"), "{error}");
-    }
-}
+mod tests;

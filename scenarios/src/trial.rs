@@ -56,8 +56,10 @@ pub struct Bench<'a> {
 /// One trial to be made.
 #[derive(Debug)]
 pub struct Trial<'a> {
-    /// Its scenario, options of the command line applied.
+    /// Its scenario, options of the command line and settings of the step applied.
     pub scenario: &'a Scenario,
+    /// The step's number, if the scenario has steps.
+    pub step: Option<u32>,
     /// Its stack.
     pub stack: &'a Stack,
     /// What the stack says of its version, or why it says nothing.
@@ -84,10 +86,12 @@ struct Measured {
 }
 
 impl Trial<'_> {
-    /// `cache-tokio-cache_hit-async-1`: names the files of this trial.
+    /// `cache-tokio-cache_hit-async-1`, with `-step3` before the block where there are steps: names the files of this
+    /// trial.
     pub fn label(&self) -> String {
         let mode = mode_word(self.mode);
-        format!("{}-{}-{}-{mode}-{}", self.scenario.name, self.stack.name, self.request.name, self.block)
+        let step = self.step.map(|step| format!("-step{step}")).unwrap_or_default();
+        format!("{}-{}-{}-{mode}{step}-{}", self.scenario.name, self.stack.name, self.request.name, self.block)
     }
 
     /// Runs the trial. Whatever goes wrong with the stack becomes a row of verdict `failed`.
@@ -329,7 +333,7 @@ impl Trial<'_> {
             role: self.stack.role,
             request: self.request.name.clone(),
             mode: self.mode,
-            step: None,
+            step: self.step,
             trial: self.block,
             placement: bench.placement,
             store_name: store.name().to_owned(),

@@ -30,6 +30,7 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
     let request = scenario.requests.iter().find(|request| request.name == "cache_set").unwrap();
     ask(&Trial {
         scenario: &scenario,
+        step: None,
         stack: &stack,
         version: &version,
         request,

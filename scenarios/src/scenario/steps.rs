@@ -1,0 +1,97 @@
+//! Steps: the same scenario under several settings, each a point of a curve.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+use super::{Delay, Scenario};
+use crate::units::show_duration;
+
+/// More steps than this nobody waits for, and no table shows.
+const STEPS_MAX: usize = 64;
+
+/// What changes from step to step. Every combination of the lists' entries is a step; the first list changes slowest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steps {
+    /// Instead of `[store] delays`.
+    pub delays: Vec<BTreeMap<String, Delay>>,
+    /// Instead of `[load] connections`.
+    pub connections: Vec<u32>,
+    /// Instead of `[server] pool`.
+    pub pool: Vec<u32>,
+}
+
+/// A scenario at one of its steps.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its number from 0; none for a scenario without steps.
+    pub number: Option<u32>,
+    /// What is set here, in words: `GET after 20ms, pool 64`; empty for a scenario without steps.
+    pub title: String,
+    /// The scenario with the step's settings in place.
+    pub scenario: Scenario,
+}
+
+impl Steps {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.delays.is_empty() && self.connections.is_empty() && self.pool.is_empty()
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let of = |values: usize| values.max(1);
+        let n = of(self.delays.len()).saturating_mul(of(self.connections.len())).saturating_mul(of(self.pool.len()));
+        ensure!(n <= STEPS_MAX, "steps: {n} combinations; at most {STEPS_MAX} are possible");
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// The scenario at each of its steps, in order; once, as it is, if it has none.
+    pub fn at_steps(&self) -> Vec<Step> {
+        let mut steps = vec![Step { number: None, title: String::new(), scenario: self.clone() }];
+        steps = each(steps, &self.steps.delays, |scenario, delays| {
+            scenario.store.delays.clone_from(delays);
+            delays_in_words(delays)
+        });
+        steps = each(steps, &self.steps.connections, |scenario, connections| {
+            scenario.load.connections = *connections;
+            format!("{connections} connections")
+        });
+        steps = each(steps, &self.steps.pool, |scenario, pool| {
+            scenario.server.pool = *pool;
+            format!("pool {pool}")
+        });
+        if !self.steps.is_empty() {
+            for (number, step) in (0..).zip(&mut steps) {
+                step.number = Some(number);
+            }
+        }
+        steps
+    }
+}
+
+/// Every step so far with every value of a list; as they are, if the list is empty.
+fn each<T>(steps: Vec<Step>, values: &[T], set: impl Fn(&mut Scenario, &T) -> String) -> Vec<Step> {
+    if values.is_empty() {
+        return steps;
+    }
+    let at = |step: &Step, value: &T| {
+        let mut step = step.clone();
+        let words = set(&mut step.scenario, value);
+        let comma = if step.title.is_empty() { "" } else { ", " };
+        step.title = format!("{}{comma}{words}", step.title);
+        step
+    };
+    steps.iter().flat_map(|step| values.iter().map(move |value| at(step, value))).collect()
+}
+
+fn delays_in_words(delays: &BTreeMap<String, Delay>) -> String {
+    if delays.is_empty() {
+        return "no added delay".to_owned();
+    }
+    let words = delays.iter().map(|(name, delay)| format!("{} after {}", name.to_uppercase(), show_duration(delay.0)));
+    words.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,128 @@
+//! Tests of the format.
+
+use super::*;
+
+const GOOD: &str = r#"
+    name = "t"
+    title = "T"
+    source = "a test"
+    analysis = "none"
+    [store]
+    delays = { get = "20ms", set = "200ms" }
+    [load]
+    model = "closed"
+    connections = 2000
+    duration = "10s"
+    timeout = "30s"
+    [server]
+    pool = 16
+    [run]
+    trials = 3
+    [[request]]
+    name = "cache_hit"
+    method = "GET"
+    path = "/myapp/{mode}/cache_hit"
+    modes = ["sync", "async"]
+    status = 200
+    body = '{"status": "ok"}'
+    store = { get = 1 }
+"#;
+
+fn load(text: &str) -> Result<Scenario> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    Scenario::load(file.path())
+}
+
+#[test]
+fn a_scenario_knows_its_targets_its_delays_and_its_warm_up() {
+    let scenario = load(GOOD).unwrap();
+    assert_eq!(scenario.requests[0].target(Mode::Sync), "/myapp/sync/cache_hit");
+    assert_eq!(scenario.delay_of(&scenario.requests[0]), Duration::from_millis(20));
+    assert_eq!(scenario.warmup(), Duration::from_secs(1), "five delays of 200 ms");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_key() {
+    let error = format!("{:#}", load(&GOOD.replace("connections", "conections")).unwrap_err());
+    assert!(error.contains("conections") && error.contains("line 10"), "{error}");
+}
+
+#[test]
+fn a_malformed_duration_is_refused_with_its_line() {
+    let error = format!("{:#}", load(&GOOD.replace("\"10s\"", "\"ten\"")).unwrap_err());
+    assert!(error.contains("`ten` is not a duration") && error.contains("line 11"), "{error}");
+}
+
+#[test]
+fn a_warm_up_shorter_than_five_delays_is_refused() {
+    let error = format!("{:#}", load(&GOOD.replace("timeout =", "warmup = \"500ms\"\ntimeout =")).unwrap_err());
+    assert!(error.contains("write at least 1s"), "{error}");
+}
+
+#[test]
+fn what_would_only_fail_later_is_refused_with_its_key() {
+    let cases = [
+        ("connections = 2000", "connections = 0", "load.connections must be between"),
+        ("connections = 2000", "connections = 2000\nthreads = 0", "load.threads must be between"),
+        ("pool = 16", "pool = 16\nworkers = 0", "server.workers must be between"),
+        ("\"30s\"", "\"0s\"", "load.timeout must be between"),
+        ("status = 200", "status = 20", "no HTTP status"),
+        ("set = \"200ms\"", "sett = \"200ms\"", "`sett` must be one of get, set"),
+        ("[\"sync\", \"async\"]", "[\"sync\", \"sync\"]", "named twice"),
+        ("{ get = 1 }", "{ get = 1, incr = 1 }", "different delays"),
+    ];
+    for (good, bad, words) in cases {
+        let error = format!("{:#}", load(&GOOD.replace(good, bad)).unwrap_err());
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
+}
+
+#[test]
+fn mixed_delays_on_one_connection_are_refused() {
+    let error = format!("{:#}", load(&GOOD.replace("{ get = 1 }", "{ get = 1, set = 1 }")).unwrap_err());
+    assert!(error.contains("different delays"), "{error}");
+}
+
+/// The scenario with steps over delay and pool.
+fn stepped() -> Scenario {
+    let steps = "[steps]\ndelays = [{ get = \"1ms\" }, { get = \"400ms\" }]\npool = [16, 64]\n[server]";
+    load(&GOOD.replace("[server]", steps)).unwrap()
+}
+
+#[test]
+fn every_combination_is_a_step_and_the_first_list_changes_slowest() {
+    let steps = stepped().at_steps();
+    let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(
+        titles,
+        ["GET after 1ms, pool 16", "GET after 1ms, pool 64", "GET after 400ms, pool 16", "GET after 400ms, pool 64"]
+    );
+    let numbers: Vec<Option<u32>> = steps.iter().map(|step| step.number).collect();
+    assert_eq!(numbers, [Some(0), Some(1), Some(2), Some(3)]);
+    let last = &steps[3].scenario;
+    assert_eq!((last.server.pool, last.delay_of(&last.requests[0])), (64, Duration::from_millis(400)));
+    assert_eq!(last.warmup(), Duration::from_secs(2), "five delays of the step");
+}
+
+#[test]
+fn a_scenario_without_steps_is_one_without_a_number() {
+    let steps = load(GOOD).unwrap().at_steps();
+    assert_eq!((steps.len(), steps[0].number, steps[0].title.as_str()), (1, None, ""));
+}
+
+#[test]
+fn what_a_step_sets_is_checked_as_if_the_scenario_said_it() {
+    for (steps, words) in [
+        ("pool = [16, 0]", "in step 1 (pool 0): server.pool must be between"),
+        ("delays = [{ sett = \"1ms\" }]", "`sett` must be one of get, set"),
+        ("polo = [16]", "polo"),
+    ] {
+        let error =
+            format!("{:#}", load(&GOOD.replace("[server]", &format!("[steps]\n{steps}\n[server]"))).unwrap_err());
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
+    let many = vec!["16"; 65].join(", ");
+    let error = load(&GOOD.replace("[server]", &format!("[steps]\npool = [{many}]\n[server]"))).unwrap_err();
+    assert!(format!("{error:#}").contains("at most 64"), "{error:#}");
+}
