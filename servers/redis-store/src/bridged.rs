@@ -24,24 +24,28 @@ impl<R: Runtime> BridgedStore<R> {
         Self { runtime, target: Box::leak(Box::new(target)) }
     }
 
-    async fn run<T: Send + 'static>(
+    /// Its future borrows nothing, see [`Runtime::unblock`].
+    fn run<A: Send + 'static, T: Send + 'static>(
         &self,
-        command: impl FnOnce(&mut BlockingStore) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        command: fn(&mut BlockingStore, A) -> Result<T, StoreError>,
+        arguments: A,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + use<R, A, T> {
         let target = self.target;
-        let on_thread = move || {
-            STORE.with_borrow_mut(|store| command(store.get_or_insert_with(|| BlockingStore::new(target.clone()))))
-        };
-        self.runtime.unblock(on_thread).await.unwrap_or(Err(StoreError::Lost))
+        let done = self.runtime.unblock(move || {
+            STORE.with_borrow_mut(|store| {
+                command(store.get_or_insert_with(|| BlockingStore::new(target.clone())), arguments)
+            })
+        });
+        async { done.await.unwrap_or(Err(StoreError::Lost)) }
     }
 }
 
 impl<R: Runtime> AsyncStore for BridgedStore<R> {
     async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
-        self.run(move |store| store.get(key)).await
+        self.run(|store, key| store.get(key), key).await
     }
 
     async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
-        self.run(move |store| store.set(key, value)).await
+        self.run(|store, (key, value)| store.set(key, value), (key, value)).await
     }
 }

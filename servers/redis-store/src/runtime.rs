@@ -23,10 +23,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
 
     /// Runs a piece of work on a thread that may block. `None`: it panicked, or the runtime is going down.
-    fn unblock<T: Send + 'static>(
+    ///
+    /// The future borrows nothing: of one that might, the compiler could not tell that it is `Send` for every lifetime.
+    fn unblock<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> impl Future<Output = Option<T>> + Send;
+        work: W,
+    ) -> impl Future<Output = Option<T>> + Send + use<Self, T, W>;
 }
 
 /// The tokio runtime in whose context the store is connected.
@@ -54,7 +56,11 @@ impl Runtime for Tokio {
         tokio::time::sleep(time)
     }
 
-    async fn unblock<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        tokio::task::spawn_blocking(work).await.ok()
+    fn unblock<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Option<T>> + Send + use<T, W> {
+        let done = tokio::task::spawn_blocking(work);
+        async { done.await.ok() }
     }
 }
