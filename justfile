@@ -28,6 +28,10 @@ check *options:
 test *options:
     cargo test-all "$@"
 
+# measure what each stack costs to own, for its card (--no-build: all but the minute-long builds)
+ownership *options:
+    cargo xtask ownership "$@"
+
 # make the files of a run directory again
 report dir="reports/latest" *options:
     cargo bench-report "$@"

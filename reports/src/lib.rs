@@ -7,17 +7,20 @@
 //! - [`latency`]: the client's histograms, merged over trials.
 //! - [`summary`]: trials to cells (medians, ranges, the worst verdict).
 //! - [`table`]: cells to tables (order, rank, notes), and what stands above them ([`heading`]).
+//! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
+pub mod card;
 pub mod dir;
 pub mod format;
 pub mod heading;
 pub mod latency;
 pub mod number;
+pub mod ownership;
 pub mod row;
 pub mod run;
 #[cfg(test)]

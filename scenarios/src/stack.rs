@@ -8,7 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use stackbench_reports::row::{Mode, Role};
+use stackbench_reports::{
+    card::Upstream,
+    ownership::Ownership,
+    row::{Mode, Role},
+};
+
+use crate::card;
 
 /// The file that makes a folder a stack.
 const STACK_FILE: &str = "stack.toml";
@@ -62,6 +68,16 @@ pub struct Stack {
     /// For the card.
     #[serde(default)]
     pub notes: String,
+    /// For the card: how many threads it runs, where that is not what its command line suggests.
+    pub threads: Option<String>,
+    /// For the card: the libraries that make it what it is, if not those its `--version` names.
+    #[serde(default)]
+    pub libraries: Vec<String>,
+    /// For the card: what upstream says of itself, where that overrides what its releases suggest.
+    pub upstream: Option<Upstream>,
+    /// For the card: what `cargo xtask ownership` measured, from the file beside this one.
+    #[serde(skip)]
+    pub ownership: Option<Ownership>,
     /// Whether it is part of `bench-all`.
     #[serde(default = "yes")]
     pub default: bool,
@@ -159,6 +175,10 @@ impl Stack {
         ensure!(!self.modes.is_empty(), "modes must name `sync`, `async` or both");
         ensure!(!self.run.is_empty(), "run must hold a command line");
         ensure!(!self.version.is_empty(), "version must hold a command line: no version, no measurement");
+        ensure!(
+            self.upstream.is_none() || !self.notes.trim().is_empty(),
+            "upstream: whoever calls a project discontinued says in notes who says so"
+        );
         for mode in &self.bridged {
             ensure!(self.modes.contains(mode), "bridged names a mode that modes does not");
         }
@@ -202,7 +222,9 @@ pub fn discover(dir: &Path) -> Result<Vec<Stack>> {
     ensure!(!files.is_empty(), "no {STACK_FILE} in {} or its subfolders", dir.display());
     let mut stacks: Vec<Stack> = Vec::new();
     for file in files {
-        for stack in read(&file).with_context(|| format!("in {}", file.display()))? {
+        let mut measured = card::measured(&file)?;
+        for mut stack in read(&file).with_context(|| format!("in {}", file.display()))? {
+            stack.ownership = measured.remove(&stack.name);
             if stacks.iter().any(|other| other.name == stack.name) {
                 bail!("in {}: another stack is named `{}` already", file.display(), stack.name);
             }
@@ -288,6 +310,15 @@ mod tests {
         let dir = folder(&GOOD.replace("{redis}", "{rdis}"));
         let error = format!("{:#}", discover(dir.path()).unwrap_err());
         assert!(error.contains("no placeholder {rdis}"), "{error}");
+    }
+
+    #[test]
+    fn whoever_calls_upstream_discontinued_has_to_say_why() {
+        let discontinued = GOOD.to_owned() + "upstream = \"discontinued\"\n";
+        let error = format!("{:#}", discover(folder(&discontinued).path()).unwrap_err());
+        assert!(error.contains("stack `t`") && error.contains("notes"), "{error}");
+        let reasoned = discontinued + "notes = \"Its README says so.\"\n";
+        assert_eq!(discover(folder(&reasoned).path()).unwrap()[0].upstream, Some(Upstream::Discontinued));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`bench`]: the verbs that end in `stackbench`.
 //! - [`needs`]: the programs the tests call, and how to get them.
 //! - [`test`]: the tests.
+//! - [`ownership`]: what it means to own each stack.
 
 use std::{
     env,
@@ -17,6 +18,7 @@ use anyhow::Result;
 mod bench;
 mod command;
 mod needs;
+mod ownership;
 mod test;
 
 /// Exit code for a command line that cannot be understood.
@@ -31,6 +33,7 @@ const VERBS: &[Verb] = &[
     ("bench-everything", "every scenario file there is", bench::everything),
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),
+    ("ownership", "measure what each stack costs to own: crates, cold build, size, upstream", ownership::ownership),
     ("test-all", "get what the tests need, build all, run every test", test::all),
 ];
 

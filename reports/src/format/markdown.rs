@@ -1,11 +1,10 @@
 //! Tables in GitHub's Markdown.
 
+use super::cards;
 use crate::{
     dir::Run,
     heading,
     number::NONE,
-    row::Mode,
-    run::StackMeta,
     table::{self, Figure, Headline, Line, Section, Table},
 };
 
@@ -23,7 +22,7 @@ pub fn draw(run: &Run) -> String {
     text.push_str("## How to read this\n\n");
     bullets(&mut text, heading::reading().iter().copied());
     if !run.meta.stacks.is_empty() {
-        draw_stacks(&mut text, &run.meta.stacks);
+        cards::draw(&mut text, &run.meta.stacks);
     }
     if !run.warnings.is_empty() {
         text.push_str("## Lines that could not be read\n\n");
@@ -33,7 +32,7 @@ pub fn draw(run: &Run) -> String {
     text + "\n"
 }
 
-fn bullets<'a>(text: &mut String, lines: impl Iterator<Item = &'a str>) {
+pub(super) fn bullets<'a>(text: &mut String, lines: impl Iterator<Item = &'a str>) {
     for line in lines {
         text.push_str(&format!("- {line}\n"));
     }
@@ -98,25 +97,4 @@ fn table_line(line: &Line, headline: Headline) -> String {
         format!("{}{share}{note}", line.verdict),
     ];
     format!("| {} |\n", cells.join(" | "))
-}
-
-fn draw_stacks(text: &mut String, stacks: &[StackMeta]) {
-    text.push_str("## The stacks\n\n| stack | model | HTTP | store client | sync | async | version |\n");
-    text.push_str("|:--|:--|:--|:--|:--|:--|:--|\n");
-    for stack in stacks {
-        let how = |mode: Mode| match (stack.modes.contains(&mode), stack.bridged.contains(&mode)) {
-            (false, _) => "no",
-            (true, true) => "bridged",
-            (true, false) => "native",
-        };
-        let cells = [&stack.name, &stack.model, &stack.http, &stack.redis].map(|words| words.replace('|', "\\|"));
-        let version = stack.version.replace('|', "\\|");
-        text.push_str(&format!("| {} | {} | {} | {version} |\n", cells.join(" | "), how(Mode::Sync), how(Mode::Async)));
-    }
-    text.push('\n');
-    let noted = stacks.iter().filter(|stack| !stack.notes.trim().is_empty());
-    let notes: Vec<String> = noted.map(|stack| format!("**{}**: {}", stack.name, stack.notes.trim())).collect();
-    if !notes.is_empty() {
-        bullets(text, notes.iter().map(String::as_str));
-    }
 }

@@ -2,6 +2,7 @@
 
 use crate::dir::Run;
 
+pub mod cards;
 mod markdown;
 mod terminal;
 

@@ -121,7 +121,7 @@ fn split_at_bracket(text: &str) -> (&str, &str) {
 }
 
 /// Breaks a sentence at spaces; lines after the first are indented as far as `first` reaches.
-fn wrapped(first: &str, text: &str) -> String {
+pub(super) fn wrapped(first: &str, text: &str) -> String {
     let indent = " ".repeat(first.chars().count());
     let (mut out, mut line) = (String::new(), first.to_owned());
     let mut is_fresh = true;
