@@ -1,0 +1,61 @@
+//! One acceptor, which hands connections to a number of worker threads in turn, so that each has its share from the
+//! first moment on.
+
+use std::{net::TcpListener, process, sync::Arc, thread};
+
+use anyhow::{Context, Result};
+use stack_contract::{Args, Shutdown, listener};
+
+use crate::{
+    acceptor::{self, Places},
+    intake::FromAcceptor,
+    mailbox::Mailbox,
+    service::{Registry, Service},
+    worker::Worker,
+};
+
+/// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
+const EXIT_BROKEN: i32 = 1;
+
+/// Serves with `--workers` threads until the server is to stop. `service` makes the service of each worker.
+///
+/// # Errors
+/// When a worker cannot be set up.
+pub fn serve<S: Service + Send + 'static>(
+    args: &Args,
+    listener: TcpListener,
+    shutdown: &Shutdown,
+    mut service: impl FnMut(&Registry) -> Result<S>,
+) -> Result<()> {
+    // For the rest of the program's life, so that its end need not wait for threads that were started before one
+    // could not be.
+    let places: &'static Places = Box::leak(Box::new(Places::new(args.max_connections)?));
+    let mut mailboxes = Vec::new();
+    let mut running = Vec::new();
+    for _ in 0..args.workers {
+        let mailbox = Arc::new(Mailbox::new()?);
+        let intake = FromAcceptor::new(Arc::clone(&mailbox), places);
+        let worker = Worker::new(shutdown, intake, &mut service).context("cannot set up a worker")?;
+        mailboxes.push(mailbox);
+        let run = move || worker.run().unwrap_or_else(|error| give_up(&error));
+        running.push(thread::Builder::new().name("worker".into()).spawn(run).context("cannot start a worker")?);
+    }
+    listener::announce(&listener)?;
+    let mut turn = mailboxes.iter().cycle();
+    acceptor::run(listener, shutdown, places, |stream| {
+        if let Some(mailbox) = turn.next() {
+            mailbox.put(stream);
+        }
+    })?;
+    mailboxes.iter().for_each(|mailbox| mailbox.close());
+    for worker in running {
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+    Ok(())
+}
+
+/// A worker that failed leaves its connections, and its share of the next ones, without anybody: better no server.
+fn give_up(error: &anyhow::Error) {
+    eprintln!("worker: {error:#}");
+    process::exit(EXIT_BROKEN);
+}
