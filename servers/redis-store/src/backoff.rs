@@ -7,7 +7,7 @@ pub(crate) use stack_contract::limits::STORE_BACKOFF_LONGEST as LONGEST;
 
 /// Pauses that double from the first to the longest.
 #[derive(Debug)]
-pub(crate) struct Backoff(Duration);
+pub struct Backoff(Duration);
 
 impl Default for Backoff {
     fn default() -> Self {
@@ -17,14 +17,16 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The pause to make now.
-    pub(crate) fn next(&mut self) -> Duration {
+    // It never ends, so `Option`s would only be in the way.
+    #[expect(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Duration {
         let pause = self.0;
         self.0 = (pause * 2).min(LONGEST);
         pause
     }
 
     /// After a success the next pause is the first one again.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         *self = Self::default();
     }
 }

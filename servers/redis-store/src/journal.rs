@@ -5,19 +5,22 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+/// Shared by all connections to a store.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub struct Journal {
     down: AtomicBool,
 }
 
 impl Journal {
-    pub(crate) fn down(&self, reason: &dyn Display) {
+    /// The store went, or a connection to it could not be opened.
+    pub fn down(&self, reason: &dyn Display) {
         if !self.down.swap(true, Ordering::Relaxed) {
             eprintln!("store: {reason}; trying again");
         }
     }
 
-    pub(crate) fn up(&self) {
+    /// A connection was opened.
+    pub fn up(&self) {
         // Read first: connecting happens often, having been down seldom.
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
             eprintln!("store: connected again");

@@ -9,20 +9,22 @@
 //! - `multiplexed`: few connections, any number of commands in flight
 //! - `bridged`: the blocking client behind an asynchronous store
 //! - `runtime`: what these two ask of a runtime, and tokio's answer
+//! - [`socket`]: the settings of a multiplexed connection's socket
 //! - `reply`: what a reply or an error means
-//! - `journal`: says once that the store went, and once that it is back
-//! - `backoff`: how often to try again
+//! - [`journal`]: says once that the store went, and once that it is back
+//! - [`backoff`]: how often to try again
 
-mod backoff;
+pub mod backoff;
 pub mod blocking;
 #[cfg(feature = "multiplexed")]
 pub mod bridged;
-mod journal;
+pub mod journal;
 #[cfg(feature = "multiplexed")]
 pub mod multiplexed;
 mod reply;
 #[cfg(feature = "multiplexed")]
 pub mod runtime;
+pub mod socket;
 pub mod target;
 
 pub use blocking::{BlockingStore, Connector};

@@ -12,11 +12,10 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value, aio::MultiplexedConnection};
-use socket2::{SockRef, TcpKeepalive};
 use stack_contract::{
     AsyncStore, Lookup, StoreError,
     keys::Key,
@@ -27,16 +26,13 @@ use tokio::sync::{oneshot, watch};
 
 #[cfg(feature = "tokio")]
 use crate::runtime::Tokio;
-use crate::{backoff::Backoff, reply, runtime::Runtime, target::Target};
+use crate::{backoff::Backoff, reply, runtime::Runtime, socket, target::Target};
 
 /// A set of multiplexed connections, one per worker. Cheap to clone; all clones share the connections.
 #[derive(Debug, Clone)]
 pub struct MultiplexedStore {
     connections: Arc<[Slot]>,
 }
-
-/// Between two keepalive probes of the kernel, once it sends any.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where a supervisor publishes its connection while it has one.
 #[derive(Debug, Default)]
@@ -166,14 +162,7 @@ async fn open<R: Runtime>(
     target: &Target,
 ) -> RedisResult<(MultiplexedConnection, impl Future<Output = ()>)> {
     let connected = runtime.connect(&target.host, target.port).await?;
-    let socket = SockRef::from(&connected);
-    socket.set_tcp_nodelay(true)?;
-    // A host that vanished says nothing, and unlike the blocking store this one keeps a connection after a timeout, as
-    // it can tell a late reply from the next one: so the kernel has to find out.
-    socket.set_tcp_user_timeout(Some(target.response_timeout))?;
-    // The kernel counts whole seconds, and refuses none.
-    let idle = target.response_timeout.max(PROBE_INTERVAL);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(PROBE_INTERVAL))?;
+    socket::configure(&connected, target)?;
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(target.response_timeout));
     let info = target.client.get_connection_info().redis_settings();
     MultiplexedConnection::new_with_config(info, R::stream(connected), config).await

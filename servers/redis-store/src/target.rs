@@ -81,6 +81,12 @@ impl Target {
         self.response_timeout
     }
 
+    /// What is said about this store, once, whichever connection notices.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Waits so long for a reply, instead of [`STORE_RESPONSE_TIMEOUT`].
     #[must_use]
     pub fn with_response_timeout(self, response_timeout: Duration) -> Self {
