@@ -1,6 +1,6 @@
 //! What stands above the tables: store, placement, load, machine. A figure without them means nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     dir::Run,
@@ -16,12 +16,24 @@ pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
 }
 
 fn store(meta: Option<&ScenarioMeta>, row: &Row) -> String {
-    let delays: Vec<String> = meta
-        .into_iter()
-        .flat_map(|meta| &meta.delays)
-        .map(|(command, delay)| format!("{} answered after {delay}", command.to_uppercase()))
-        .collect();
-    let delays = if delays.is_empty() { "no added delay".to_owned() } else { delays.join(", ") };
+    // Steps may have delays of their own; each kind is said once.
+    let of_steps = meta.into_iter().flat_map(|meta| meta.steps.iter().map(|step| &step.delays));
+    let of_all = meta.into_iter().filter(|meta| meta.steps.is_empty()).map(|meta| &meta.delays);
+    let mut kinds: Vec<&BTreeMap<String, String>> = Vec::new();
+    for delays in of_steps.chain(of_all) {
+        if !kinds.contains(&delays) {
+            kinds.push(delays);
+        }
+    }
+    let in_words = |delays: &BTreeMap<String, String>| {
+        let words = delays.iter().map(|(command, delay)| format!("{} answered after {delay}", command.to_uppercase()));
+        let words: Vec<String> = words.collect();
+        if words.is_empty() { "no added delay".to_owned() } else { words.join(", ") }
+    };
+    let delays = match kinds.iter().map(|delays| in_words(delays)).collect::<Vec<_>>() {
+        kinds if kinds.is_empty() => "no added delay".to_owned(),
+        kinds => kinds.join("; "),
+    };
     format!("Store: {}, {delays}.", row.store_name)
 }
 
@@ -55,7 +67,14 @@ fn load(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> String {
     let trials = rows.iter().map(|row| row.trial).max().unwrap_or_default();
     let window = match meta {
         Some(meta) => {
-            format!("window {} after {} of warm-up", number::seconds(meta.duration_s), number::seconds(meta.warmup_s))
+            let of_steps = meta.steps.iter().map(|step| step.warmup_s);
+            let (least, most) = of_steps.fold((f64::INFINITY, 0.0), |(a, b): (f64, f64), s| (a.min(s), b.max(s)));
+            let warmup = match meta.steps.is_empty() {
+                true => number::seconds(meta.warmup_s),
+                false if least == most => number::seconds(most),
+                false => format!("{} to {}", number::seconds(least), number::seconds(most)),
+            };
+            format!("window {} after {warmup} of warm-up", number::seconds(meta.duration_s))
         }
         None => format!("window {}", number::seconds(rows.iter().map(|row| row.window_s).fold(0.0, f64::max))),
     };
@@ -111,6 +130,12 @@ fn short(revision: &str) -> &str {
     revision.get(..12).unwrap_or(revision)
 }
 
+/// How to read an overview.
+pub fn overview() -> &'static str {
+    "Medians over trials. A figure in brackets may not be ranked; its table says why. Stacks are ordered by the mean of \
+     their ratios to the best of each column; what is marked as ceiling or floor is a reference and no competitor."
+}
+
 /// How to read the tables: the rules that every table of this kind rests on.
 pub fn reading() -> &'static [&'static str] {
     &[
@@ -119,6 +144,8 @@ pub fn reading() -> &'static [&'static str] {
         "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are \
          not the latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank \
          falls among requests that were never answered.",
+        "`native` and `bridged` say how a stack answers the mode: with a store client of its own colour, or by handing the \
+         command to threads or to a runtime of the other. Switches are the server's context switches per request.",
         "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
          window. On loopback, much of the receive path runs in the sender.",
         "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked \

@@ -6,7 +6,7 @@
 //! - [`dir`]: a run directory, read back; damaged lines are named and skipped.
 //! - [`latency`]: the client's histograms, merged over trials.
 //! - [`summary`]: trials to cells (medians, ranges, the worst verdict).
-//! - [`table`]: cells to tables (order, rank, notes), and what stands above them ([`heading`]).
+//! - [`table`]: cells to tables (order, rank, notes), panel by panel ([`panel`]), and what stands above them ([`heading`]).
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -21,6 +21,7 @@ pub mod heading;
 pub mod latency;
 pub mod number;
 pub mod ownership;
+pub mod panel;
 pub mod row;
 pub mod run;
 #[cfg(test)]

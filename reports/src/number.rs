@@ -13,6 +13,11 @@ pub fn cpu_us(value: f64) -> String {
     rate(value)
 }
 
+/// A count per request, which may be far below one: two decimals, fewer for what is large.
+pub fn ratio(value: f64) -> String {
+    if value >= 99.95 { format!("{value:.0}") } else { significant(value) }
+}
+
 /// A share as per cent, without the sign.
 pub fn percent(share: f64) -> String {
     format!("{:.1}", share * 100.0)

@@ -58,7 +58,9 @@ impl Question {
 /// All trials of one stack under one question. Figures rest on the trials that did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// Stack's name; the two of an A/A pair are told apart.
+    /// Stack's name.
+    pub stack: String,
+    /// The same; the two of an A/A pair are told apart.
     pub label: String,
     /// What the stack is in the suite.
     pub role: Role,
@@ -78,6 +80,8 @@ pub struct Cell {
     pub client_us: Option<Spread>,
     /// Server's peak resident set, in bytes.
     pub rss_bytes: Option<Spread>,
+    /// Server's context switches per answer.
+    pub switches: Option<Spread>,
     /// Ceiling per second and where it comes from, of the first trial that has one.
     pub ceiling: Option<(f64, String)>,
     /// The worst verdict of all trials.
@@ -98,6 +102,7 @@ impl Cell {
         let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
         let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(good.iter().filter_map(|row| figure(row)));
         Some(Self {
+            stack: worst.stack.clone(),
             label: label(worst),
             role: worst.role,
             rate: spread(|row| Some(row.requests_per_sec)),
@@ -108,6 +113,7 @@ impl Cell {
             store_us: spread(|row| cost(row, &row.store)),
             client_us: spread(|row| cost(row, &row.client)),
             rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
+            switches: spread(|row| per_answer(row, row.server.context_switches_per_request)),
             ceiling: good.iter().find_map(|row| Some((row.ceiling_per_sec?, row.ceiling_source.clone()?))),
             verdict: worst.verdict,
             verdict_trials: rows.iter().filter(|row| row.verdict == worst.verdict).count(),

@@ -4,14 +4,22 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    card,
     dir::Run,
     heading,
     latency::{Latencies, Percentile},
     number::{self, NONE},
+    panel::{self, Panel},
     row::{Mode, Placement, Role, Row, Verdict},
-    run::MachineInfo,
+    run::{MachineInfo, ScenarioMeta, StackMeta},
     summary::{Cell, Question, Spread},
 };
+
+mod ceilings;
+mod overview;
+
+use ceilings::ceilings;
+pub use overview::{Overview, OverviewLine};
 
 /// With this many CPUs, client and store share what the server does not use and are often the limit.
 const FEW_CPUS: u32 = 2;
@@ -65,6 +73,11 @@ impl Headline {
         }
     }
 
+    /// Whether less is better.
+    fn prefers_less(self) -> bool {
+        self == Self::CpuPerRequest
+    }
+
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
@@ -83,6 +96,19 @@ pub struct Section {
     pub facts: Vec<String>,
     /// What the scenario shows and what it cannot.
     pub analysis: String,
+    /// The panels that have stacks in this run, each with tables of its own.
+    pub panels: Vec<PanelTables>,
+    /// Whether the scenario has steps: then the overviews are the curves, and each table is one point of them.
+    pub is_stepped: bool,
+}
+
+/// The tables of one panel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PanelTables {
+    /// Which.
+    pub panel: Panel,
+    /// Every stack under every question, one figure each; none where there is only one question.
+    pub overviews: Vec<Overview>,
     /// One for each question.
     pub tables: Vec<Table>,
 }
@@ -109,6 +135,8 @@ pub struct Line {
     pub rank: Option<usize>,
     /// Stack's name, marked if it is not one of the compared.
     pub name: String,
+    /// How it answers the mode: `native` or `bridged`; empty where that is not known or no matter.
+    pub how: &'static str,
     /// Answers per second.
     pub rate: Figure,
     /// Per cent of the ceiling.
@@ -125,6 +153,8 @@ pub struct Line {
     pub client_us: Figure,
     /// Server's peak resident set.
     pub rss: Figure,
+    /// Server's context switches per answer.
+    pub switches: Figure,
     /// Verdict in a word.
     pub verdict: String,
     /// Trials with that verdict, if not all have it: `2 of 3`.
@@ -202,15 +232,21 @@ fn section(run: &Run, (name, store, placement): &(String, String, Placement)) ->
     };
     questions.sort_by_key(|question| (position(question), question.clone()));
     let headline = Headline::choose(&run.meta.machine, *placement);
+    let asked: Vec<(Question, Vec<Cell>)> =
+        questions.into_iter().map(|question| (question.clone(), cells(&question, &rows, &run.latencies))).collect();
     Section {
         title: meta.map_or_else(|| name.clone(), |meta| format!("{name}: {}", meta.title)),
         facts: heading::facts(meta, &rows),
         analysis: meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
-        tables: questions.iter().map(|question| table(question, headline, &rows, &run.latencies)).collect(),
+        panels: panel::in_run(&run.meta.stacks, &rows)
+            .map(|panel| panel_tables(panel, &run.meta.stacks, meta, headline, &asked))
+            .collect(),
+        is_stepped: rows.iter().any(|row| row.step.is_some()),
     }
 }
 
-fn table(question: &Question, headline: Headline, rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Table {
+/// What the trials of every stack say to one question.
+fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Vec<Cell> {
     let mut groups: Vec<(&str, Option<u8>, Vec<&Row>)> = Vec::new();
     for row in rows.iter().copied().filter(|row| &Question::of(row) == question) {
         match groups.iter_mut().find(|(stack, twin, _)| *stack == row.stack && *twin == row.twin) {
@@ -218,23 +254,64 @@ fn table(question: &Question, headline: Headline, rows: &[&Row], latencies: &BTr
             None => groups.push((&row.stack, row.twin, vec![row])),
         }
     }
-    let mut cells: Vec<Cell> = groups.iter().filter_map(|(.., trials)| Cell::of(trials, latencies)).collect();
+    groups.iter().filter_map(|(.., trials)| Cell::of(trials, latencies)).collect()
+}
+
+fn panel_tables(
+    panel: Panel,
+    stacks: &[StackMeta],
+    meta: Option<&ScenarioMeta>,
+    headline: Headline,
+    asked: &[(Question, Vec<Cell>)],
+) -> PanelTables {
+    let of_panel: Vec<(&Question, Vec<&Cell>)> = asked
+        .iter()
+        .map(|(question, cells)| (question, cells.iter().filter(|cell| panel.shows(stacks, cell)).collect()))
+        .collect();
+    PanelTables {
+        panel,
+        overviews: overview::overviews(&of_panel, stacks, meta, headline),
+        tables: of_panel.into_iter().map(|(q, cells)| table(q, cells, stacks, meta, headline)).collect(),
+    }
+}
+
+fn table(
+    question: &Question,
+    mut cells: Vec<&Cell>,
+    stacks: &[StackMeta],
+    meta: Option<&ScenarioMeta>,
+    headline: Headline,
+) -> Table {
     order(&mut cells, headline);
     let ranks = ranks(&cells, headline);
     let mut notes: Vec<Note> = Vec::new();
-    let lines = cells.iter().zip(ranks).map(|(cell, rank)| line(cell, rank, &mut notes)).collect();
-    Table { title: title(question), headline, lines, ceilings: ceilings(&cells), notes }
+    let how = |cell: &Cell| {
+        let stack = stacks.iter().find(|stack| stack.name == cell.stack);
+        stack.filter(|_| cell.role == Role::Stack).map_or("", |stack| card::how(stack, question.mode))
+    };
+    let lines = cells.iter().zip(ranks).map(|(cell, rank)| line(cell, rank, how(cell), &mut notes)).collect();
+    Table { title: title(question, meta), headline, lines, ceilings: ceilings(&cells), notes }
 }
 
-fn title(question: &Question) -> String {
-    let mode = match question.mode {
+/// `cache_hit, sync`, and after a colon what its step sets.
+fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String {
+    let Question { request, mode, step } = question;
+    match step {
+        Some(step) => format!("{request}, {}: {}", mode_word(*mode), step_title(*step, meta)),
+        None => format!("{request}, {}", mode_word(*mode)),
+    }
+}
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
         Mode::Sync => "sync",
         Mode::Async => "async",
-    };
-    match question.step {
-        Some(step) => format!("{}, {mode}, step {step}", question.request),
-        None => format!("{}, {mode}", question.request),
     }
+}
+
+fn step_title(step: u32, meta: Option<&ScenarioMeta>) -> String {
+    let known = meta.and_then(|meta| meta.steps.get(step as usize));
+    known.map_or_else(|| format!("step {step}"), |step| step.title.clone())
 }
 
 /// Whether a cell takes part in the rank.
@@ -243,7 +320,7 @@ fn is_ranked(cell: &Cell, headline: Headline) -> bool {
 }
 
 /// Ranked stacks by figure; then the others by figure; then what is not a stack; without a figure last, by name.
-fn order(cells: &mut [Cell], headline: Headline) {
+fn order(cells: &mut [&Cell], headline: Headline) {
     cells.sort_by(|a, b| {
         let class =
             |cell: &Cell| (cell.role != Role::Stack, !is_ranked(cell, headline), headline.figure(cell).is_none());
@@ -257,7 +334,7 @@ fn order(cells: &mut [Cell], headline: Headline) {
 
 /// Places of ordered cells. Whose range overlaps the range of the first of a place shares it; one trial has no range,
 /// and a place without one would claim more than was seen.
-fn ranks(cells: &[Cell], headline: Headline) -> Vec<Option<usize>> {
+fn ranks(cells: &[&Cell], headline: Headline) -> Vec<Option<usize>> {
     let mut place: Option<(usize, Spread)> = None;
     let places = cells.iter().enumerate().map(|(index, cell)| {
         let spread = headline.figure(cell).filter(|spread| is_ranked(cell, headline) && spread.trials > 1)?;
@@ -270,16 +347,12 @@ fn ranks(cells: &[Cell], headline: Headline) -> Vec<Option<usize>> {
     places.collect()
 }
 
-fn line(cell: &Cell, rank: Option<usize>, notes: &mut Vec<Note>) -> Line {
+fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Note>) -> Line {
     let marked = cell.verdict_trials < cell.trials;
     Line {
         rank,
-        name: match cell.role {
-            Role::Stack => cell.label.clone(),
-            Role::Ceiling => format!("{} (ceiling)", cell.label),
-            Role::Floor => format!("{} (floor)", cell.label),
-            Role::Trap => format!("{} (trap)", cell.label),
-        },
+        name: marked_name(cell),
+        how,
         rate: Figure::with_range(cell.rate, number::rate),
         ceiling_percent: Figure::median(cell.ceiling_share, number::percent),
         p50: Figure::percentile(cell.p50),
@@ -288,9 +361,20 @@ fn line(cell: &Cell, rank: Option<usize>, notes: &mut Vec<Note>) -> Line {
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
         rss: Figure::median(cell.rss_bytes, number::bytes),
+        switches: Figure::median(cell.switches, number::ratio),
         verdict: verdict_word(cell.verdict).to_owned(),
         verdict_share: marked.then(|| format!("{} of {}", cell.verdict_trials, cell.trials)),
         note: note(cell, notes),
+    }
+}
+
+/// A stack's name; what is none says what it is instead.
+fn marked_name(cell: &Cell) -> String {
+    match cell.role {
+        Role::Stack => cell.label.clone(),
+        Role::Ceiling => format!("{} (ceiling)", cell.label),
+        Role::Floor => format!("{} (floor)", cell.label),
+        Role::Trap => format!("{} (trap)", cell.label),
     }
 }
 
@@ -314,46 +398,6 @@ fn one_line(text: &str) -> String {
         Some((end, _)) => format!("{} …", &joined[..end]),
         None => joined,
     }
-}
-
-/// Ceilings of one kind.
-struct Ceiling<'a> {
-    /// What comes before the measured delay, if there is one: `2000 connections`.
-    kind: &'a str,
-    source: &'a str,
-    rates: Spread,
-    stacks: Vec<&'a str>,
-}
-
-/// `2000 connections / 199.8 ms = 10,010/s (tokio, thread-pool)`, for each kind of ceiling there is. Delays are
-/// measured in each trial and differ by a trifle: stacks that differ in nothing else share an entry, with the range.
-fn ceilings(cells: &[Cell]) -> String {
-    let mut found: Vec<Ceiling> = Vec::new();
-    for cell in cells {
-        let Some((rate, source)) = &cell.ceiling else { continue };
-        let kind = source.split(" / ").next().unwrap_or(source);
-        match found.iter_mut().find(|ceiling| ceiling.kind == kind) {
-            Some(ceiling) => {
-                (ceiling.rates.min, ceiling.rates.max) = (ceiling.rates.min.min(*rate), ceiling.rates.max.max(*rate));
-                ceiling.stacks.push(&cell.label);
-            }
-            None => {
-                let rates = Spread { median: *rate, min: *rate, max: *rate, trials: 1 };
-                found.push(Ceiling { kind, source, rates, stacks: vec![&cell.label] });
-            }
-        }
-    }
-    let alone = found.len() == 1;
-    let words = found.iter().map(|Ceiling { kind, source, rates, stacks }| {
-        let whose = if alone { String::new() } else { format!(" ({})", stacks.join(", ")) };
-        let (least, most) = (number::rate(rates.min), number::rate(rates.max));
-        match (least == most, kind == source) {
-            (true, _) => format!("{source} = {most}/s{whose}"),
-            (false, true) => format!("{source} = {least}–{most}/s{whose}"),
-            (false, false) => format!("{kind} / measured delay = {least}–{most}/s{whose}"),
-        }
-    });
-    words.collect::<Vec<_>>().join("; ")
 }
 
 /// A verdict as rows and METHODOLOGY.md spell it.

@@ -1,7 +1,7 @@
 //! Tests of order, rank and notes.
 
 use super::*;
-use crate::sample;
+use crate::{run::StepMeta, sample};
 
 /// A row with the figures a rank rests on.
 fn row(stack: &str, trial: u32, rate: f64, server_us: f64) -> Row {
@@ -20,8 +20,8 @@ fn run(rows: Vec<Row>) -> Run {
 
 fn only_table(run: &Run) -> Table {
     let mut sections = sections(run);
-    assert_eq!((sections.len(), sections[0].tables.len()), (1, 1));
-    sections.remove(0).tables.remove(0)
+    assert_eq!((sections.len(), sections[0].panels.len(), sections[0].panels[0].tables.len()), (1, 1, 1));
+    sections.remove(0).panels.remove(0).tables.remove(0)
 }
 
 fn names(table: &Table) -> Vec<(&str, Option<usize>)> {
@@ -114,7 +114,7 @@ fn requests_stand_in_the_order_of_the_scenario() {
     let hit = Row { request: "cache_hit".to_owned(), ..sample::row("tokio") };
     let other = Row { request: "unheard_of".to_owned(), ..sample::row("tokio") };
     let sections = sections(&run(vec![other, sample::row("tokio"), hit]));
-    let titles: Vec<&str> = sections[0].tables.iter().map(|table| table.title.as_str()).collect();
+    let titles: Vec<&str> = sections[0].panels[0].tables.iter().map(|table| table.title.as_str()).collect();
     assert_eq!(titles, ["cache_hit, async", "cache_set, async", "unheard_of, async"]);
 }
 
@@ -158,4 +158,121 @@ fn stores_and_placements_are_sections_of_their_own() {
         sections[0].facts[2],
         "Load: closed loop, 2000 connections, pool 2000, workers 1, window 4 s after 1 s of warm-up, trials 1."
     );
+}
+
+/// A run of stacks with a panel each.
+fn of_panels(rows: Vec<Row>, panels: &[(&str, &str)]) -> Run {
+    let mut run = run(rows);
+    let stack = &run.meta.stacks[0];
+    run.meta.stacks = panels
+        .iter()
+        .map(|(name, panel)| StackMeta { name: (*name).to_owned(), panel: (*panel).to_owned(), ..stack.clone() })
+        .collect();
+    run
+}
+
+fn names_by_panel(run: &Run) -> Vec<(Panel, Vec<String>)> {
+    let names = |panel: &PanelTables| panel.tables[0].lines.iter().map(|line| line.name.clone()).collect();
+    sections(run)[0].panels.iter().map(|panel| (panel.panel, names(panel))).collect()
+}
+
+#[test]
+fn panels_stand_apart_and_share_their_references() {
+    let mut rows = vec![
+        row("hyper", 1, 1.0, 30.0),
+        row("core", 1, 1.0, 20.0),
+        row("may", 1, 1.0, 25.0),
+        row("null", 1, 1.0, 3.0),
+        row("floor", 1, 1.0, 4.0),
+    ];
+    (rows[3].role, rows[4].role) = (Role::Ceiling, Role::Floor);
+    let panels =
+        [("hyper", "deployed"), ("core", "controlled"), ("may", "both"), ("null", "deployed"), ("floor", "controlled")];
+    assert_eq!(
+        names_by_panel(&of_panels(rows, &panels)),
+        [
+            (Panel::Deployed, ["may", "hyper", "null (ceiling)", "floor (floor)"].map(str::to_owned).to_vec()),
+            (Panel::Controlled, ["core", "may", "null (ceiling)", "floor (floor)"].map(str::to_owned).to_vec()),
+        ]
+    );
+}
+
+#[test]
+fn a_rank_counts_the_stacks_of_its_panel_only_and_no_floor() {
+    let mut rows = trials("hyper", [(1.0, 30.0), (1.0, 31.0), (1.0, 32.0)]);
+    rows.extend(trials("core", [(1.0, 20.0), (1.0, 21.0), (1.0, 22.0)]));
+    rows.extend(
+        trials("floor", [(1.0, 4.0), (1.0, 4.0), (1.0, 4.0)]).into_iter().map(|r| Row { role: Role::Floor, ..r }),
+    );
+    let run = of_panels(rows, &[("hyper", "deployed"), ("core", "controlled"), ("floor", "controlled")]);
+    let ranks: Vec<Vec<(String, Option<usize>)>> = sections(&run)[0]
+        .panels
+        .iter()
+        .map(|panel| panel.tables[0].lines.iter().map(|line| (line.name.clone(), line.rank)).collect())
+        .collect();
+    let floor = || ("floor (floor)".to_owned(), None);
+    assert_eq!(ranks, [[("hyper".to_owned(), Some(1)), floor()], [("core".to_owned(), Some(1)), floor()]]);
+}
+
+#[test]
+fn a_run_of_references_alone_has_one_panel() {
+    let only = vec![Row { role: Role::Ceiling, ..row("null", 1, 1.0, 3.0) }];
+    assert_eq!(names_by_panel(&of_panels(only, &[("null", "deployed")])).len(), 1);
+}
+
+#[test]
+fn a_table_says_whether_a_stack_is_native_or_bridged() {
+    let mut sync = row("tokio", 1, 1.0, 30.0);
+    sync.mode = Mode::Sync;
+    let run = run(vec![sync, row("tokio", 1, 1.0, 20.0)]);
+    let hows: Vec<&str> = sections(&run)[0].panels[0].tables.iter().map(|table| table.lines[0].how).collect();
+    assert_eq!(hows, ["native", "bridged"], "async first: it is in the sample's scenario");
+}
+
+#[test]
+fn an_overview_has_a_column_for_each_question_and_orders_by_the_mean_ratio_to_the_best() {
+    let of = |stack: &str, request: &str, us: f64| Row { request: request.to_owned(), ..row(stack, 1, 1.0, us) };
+    let mut rows = vec![
+        of("a", "cache_hit", 10.0),
+        of("a", "cache_set", 40.0),
+        of("b", "cache_hit", 20.0),
+        of("b", "cache_set", 10.0),
+        of("null", "cache_hit", 3.0),
+    ];
+    rows[2].verdict = Verdict::Starved;
+    rows[4].role = Role::Ceiling;
+    let overview = &sections(&run(rows))[0].panels[0].overviews[0];
+    assert_eq!(overview.columns, ["cache_hit, async", "cache_set, async"]);
+    let lines: Vec<String> = overview.lines.iter().map(|l| format!("{} {}", l.name, l.cells.join(" "))).collect();
+    assert_eq!(lines, ["b (20.0) 10.0", "a 10.0 40.0", "null (ceiling) 3.00 –"]);
+}
+
+#[test]
+fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_the_cost() {
+    let step = |number: u32, us: f64| Row { step: Some(number), ..row("a", 1, 9_000.0, us) };
+    let mut run = run(vec![step(1, 20.0), step(0, 10.0)]);
+    let at = |pool: u32| StepMeta {
+        title: format!("GET after 20ms, pool {pool}"),
+        delays: BTreeMap::from([("get".to_owned(), "20ms".to_owned())]),
+        connections: 2000,
+        pool,
+        warmup_s: 1.0,
+    };
+    run.meta.scenarios[0].steps = vec![at(16), at(64)];
+    let section = &sections(&run)[0];
+    assert!(section.is_stepped);
+    let titles: Vec<&str> = section.panels[0].tables.iter().map(|table| table.title.as_str()).collect();
+    assert_eq!(titles, ["cache_set, async: GET after 20ms, pool 16", "cache_set, async: GET after 20ms, pool 64"]);
+    let shown: Vec<(&str, String)> =
+        section.panels[0].overviews.iter().map(|o| (o.title.as_str(), o.lines[0].cells.join(" "))).collect();
+    assert_eq!(
+        shown,
+        [
+            ("cache_set, async: server CPU µs per request", "10.0 20.0".to_owned()),
+            ("cache_set, async: % of the ceiling", "89.9 89.9".to_owned()),
+            ("cache_set, async: peak RSS", "12.0 MiB 12.0 MiB".to_owned()),
+            ("cache_set, async: context switches per request", "0.20 0.20".to_owned()),
+        ]
+    );
+    assert_eq!(section.facts[0], "Store: embedded, GET answered after 20ms.");
 }

@@ -5,7 +5,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Line, Section, Table},
+    table::{self, Figure, Headline, Line, Overview, Section, Table},
 };
 
 /// Draws a run.
@@ -45,18 +45,38 @@ fn draw_section(text: &mut String, section: &Section) {
     if !section.analysis.is_empty() {
         text.push_str(&format!("{}\n\n", section.analysis));
     }
-    for table in &section.tables {
-        draw_table(text, table);
+    for panel in &section.panels {
+        text.push_str(&format!("### {}\n\n{}\n\n", panel.panel.title(), panel.panel.sentence()));
+        for overview in &panel.overviews {
+            draw_overview(text, overview);
+        }
+        if !panel.overviews.is_empty() {
+            text.push_str(&format!("{}\n\n", heading::overview()));
+        }
+        for table in &panel.tables {
+            draw_table(text, table);
+        }
     }
+}
+
+fn draw_overview(text: &mut String, overview: &Overview) {
+    let columns = overview.columns.join(" | ");
+    text.push_str(&format!("#### {}\n\n| stack | HTTP | store client | bridged | {columns} |\n", overview.title));
+    text.push_str(&format!("|:--|:--|:--|:--|{}\n", "--:|".repeat(overview.columns.len())));
+    for line in &overview.lines {
+        let words = [&line.name, &line.http, &line.redis, line.bridged].map(|words| words.replace('|', "\\|"));
+        text.push_str(&format!("| {} | {} |\n", words.join(" | "), line.cells.join(" | ")));
+    }
+    text.push('\n');
 }
 
 fn draw_table(text: &mut String, table: &Table) {
     let mark =
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
-    text.push_str(&format!("### {} (by {})\n\n", table.title, table.headline.words()));
+    text.push_str(&format!("#### {} (by {})\n\n", table.title, table.headline.words()));
     text.push_str(&format!(
-        "| # | stack | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak \
-         RSS | verdict |\n|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+        "| # | stack | mode | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak \
+         RSS | switches/req | verdict |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),
         mark(Headline::CpuPerRequest, "server CPU µs/req"),
     ));
@@ -86,6 +106,7 @@ fn table_line(line: &Line, headline: Headline) -> String {
     let cells = [
         line.rank.map(|rank| rank.to_string()).unwrap_or_default(),
         line.name.replace('|', "\\|"),
+        line.how.to_owned(),
         figure(&line.rate, Some(Headline::Rate)),
         figure(&line.ceiling_percent, None),
         figure(&line.p50, None),
@@ -94,6 +115,7 @@ fn table_line(line: &Line, headline: Headline) -> String {
         figure(&line.store_us, None),
         figure(&line.client_us, None),
         figure(&line.rss, None),
+        figure(&line.switches, None),
         format!("{}{share}{note}", line.verdict),
     ];
     format!("| {} |\n", cells.join(" | "))

@@ -90,7 +90,8 @@ mod tests {
     fn a_terminal_of_120_columns_is_wide_enough() {
         let mut run = run();
         for row in &mut run.rows {
-            row.stack.push('x');
+            // As long as the longest name there is: `thread-per-connection`.
+            row.stack = format!("{:x<21}", row.stack);
             row.requests_per_sec += 100_000.0;
             row.server.cpu_us_per_request += 1_000.0;
         }

@@ -1,17 +1,27 @@
 //! Tables for a terminal.
 
+use std::ops::Range;
+
 use comfy_table::{Cell, CellAlignment, LineStyle, Table as Grid, presets};
 
 use crate::{
     dir::Run,
     heading,
-    table::{self, Figure, Headline, Line, Section, Table},
+    number::NONE,
+    table::{self, Figure, Headline, Line, Overview, OverviewLine, Section, Table},
 };
 
 /// Prose is broken here; the tables fit 120 columns by themselves.
 const WIDTH: usize = 110;
 /// Columns up to this index hold words and stand left; figures stand right.
 const NAME_COLUMN: usize = 1;
+
+/// An overview of at most so many columns has room for words beside them.
+const ROOMY_COLUMNS: usize = 4;
+/// Words beside an overview's figures are cut here.
+const WORDS_WIDTH: usize = 14;
+/// What an overview's columns may be wide.
+const COLUMN_WIDTH: usize = 10;
 
 /// Draws a run.
 pub fn draw(run: &Run) -> String {
@@ -41,18 +51,80 @@ fn draw_section(text: &mut String, section: &Section) {
         text.push_str(&wrapped("", fact));
     }
     text.push('\n');
-    for table in &section.tables {
-        text.push_str(&format!("{} (by {})\n", table.title, table.headline.words()));
-        text.push_str(&grid(table));
+    for panel in &section.panels {
+        let name = panel.panel.title();
+        text.push_str(&format!("{name}\n{}\n", "─".repeat(name.chars().count())));
+        text.push_str(&wrapped("", panel.panel.sentence()));
         text.push('\n');
-        if !table.ceilings.is_empty() {
-            text.push_str(&wrapped("  ceiling: ", &table.ceilings));
+        // The points of a curve would fill screens; report.md has them.
+        for table in panel.tables.iter().filter(|_| !section.is_stepped) {
+            draw_table(text, table);
         }
-        for (index, note) in table.notes.iter().enumerate() {
-            let words = format!("{}: {}", note.stacks.join(", "), note.text);
-            text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
+        for overview in &panel.overviews {
+            text.push_str(&format!("{}\n{}\n", overview.title, overview_grid(overview)));
         }
-        text.push('\n');
+        if !panel.overviews.is_empty() {
+            text.push_str(&wrapped("", heading::overview()));
+            text.push('\n');
+        }
+    }
+}
+
+fn draw_table(text: &mut String, table: &Table) {
+    text.push_str(&format!("{} (by {})\n", table.title, table.headline.words()));
+    text.push_str(&grid(table));
+    text.push('\n');
+    if !table.ceilings.is_empty() {
+        text.push_str(&wrapped("  ceiling: ", &table.ceilings));
+    }
+    for (index, note) in table.notes.iter().enumerate() {
+        let words = format!("{}: {}", note.stacks.join(", "), note.text);
+        text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
+    }
+    text.push('\n');
+}
+
+/// Few columns leave room for what a stack is made of.
+fn overview_grid(overview: &Overview) -> String {
+    let is_roomy = overview.columns.len() <= ROOMY_COLUMNS;
+    let words = |line: &OverviewLine| match is_roomy {
+        true => vec![line.name.clone(), cut(&line.http), cut(&line.redis), line.bridged.to_owned()],
+        false => vec![line.name.clone()],
+    };
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let names = if is_roomy { &["stack", "HTTP", "store client", "bridged"][..] } else { &["stack"] };
+    let columns = overview.columns.iter().map(|column| narrow(column));
+    grid.set_header(names.iter().map(|name| (*name).to_owned()).chain(columns));
+    for line in &overview.lines {
+        grid.add_row(words(line).iter().chain(&line.cells));
+    }
+    drawn(grid, names.len()..names.len() + overview.columns.len())
+}
+
+/// A heading broken at commas, and at blanks where a part is still too wide.
+fn narrow(heading: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for part in heading.split(", ") {
+        lines.push(String::new());
+        for word in part.split(' ') {
+            let line = lines.last_mut().expect("a line was pushed just now");
+            if line.is_empty() {
+                line.push_str(word);
+            } else if line.chars().count() + word.chars().count() < COLUMN_WIDTH {
+                line.push_str(&format!(" {word}"));
+            } else {
+                lines.push(word.to_owned());
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+fn cut(words: &str) -> String {
+    match words.char_indices().nth(WORDS_WIDTH) {
+        Some((end, _)) => format!("{}…", words[..end].trim_end()),
+        None => words.to_owned(),
     }
 }
 
@@ -66,22 +138,26 @@ fn grid(table: &Table) -> String {
         "stack".to_owned(),
         mark(Headline::Rate, "requests/s"),
         "% of\nceiling".to_owned(),
-        "queueing\np50".to_owned(),
-        "queueing\np99".to_owned(),
+        "queueing\np50, p99".to_owned(),
         mark(Headline::CpuPerRequest, "server\nµs/req"),
         "store\nµs/req".to_owned(),
         "client\nµs/req".to_owned(),
-        "peak\nRSS".to_owned(),
+        "peak RSS\nswitches".to_owned(),
         "verdict".to_owned(),
     ]);
     for line in &table.lines {
         grid.add_row(cells(line));
     }
     let last = grid.column_count() - 1;
+    drawn(grid, NAME_COLUMN + 1..last)
+}
+
+/// The lines of a grid, the given columns aligned to the right.
+fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
     for (index, column) in grid.column_iter_mut().enumerate() {
         // The space that stands for the missing vertical line is the second of two between columns.
         column.set_padding((0, 1));
-        if index > NAME_COLUMN && index < last {
+        if figures.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -92,7 +168,7 @@ fn grid(table: &Table) -> String {
 /// What qualifies a name, a figure or a verdict goes to a second line: beside it, the table would not fit.
 fn cells(line: &Line) -> Vec<Cell> {
     let two_lines = |text: &str, more: &[&str]| {
-        let more: Vec<&str> = more.iter().copied().filter(|part| !part.is_empty()).collect();
+        let more: Vec<&str> = more.iter().copied().filter(|part| !part.is_empty() && *part != NONE).collect();
         Cell::new(format!("{text}\n{}", more.join(" ")).trim_end())
     };
     let figure = |figure: &Figure| two_lines(&figure.median, &[figure.range.as_deref().unwrap_or_default()]);
@@ -102,15 +178,14 @@ fn cells(line: &Line) -> Vec<Cell> {
     let (name, role) = split_at_bracket(&line.name);
     vec![
         Cell::new(line.rank.map(|rank| rank.to_string()).unwrap_or_default()),
-        two_lines(name, &[role]),
+        two_lines(name, &[role, line.how]),
         figure(&line.rate),
         figure(&line.ceiling_percent),
-        figure(&line.p50),
-        figure(&line.p99),
+        two_lines(&line.p50.median, &[&line.p99.median]),
         figure(&line.server_us),
         figure(&line.store_us),
         figure(&line.client_us),
-        figure(&line.rss),
+        two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
     ]
 }

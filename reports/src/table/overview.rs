@@ -1,0 +1,170 @@
+//! Overviews: every stack of a panel under every question of a scenario, one figure each.
+
+use crate::{
+    number::{self, NONE},
+    row::{Mode, Role, Verdict},
+    run::{ScenarioMeta, StackMeta},
+    summary::{Cell, Question, Spread},
+};
+
+use super::{Headline, is_ranked, marked_name, mode_word, step_title};
+
+/// One figure of every stack under every question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overview {
+    /// What the figures are.
+    pub title: String,
+    /// The questions.
+    pub columns: Vec<String>,
+    /// The stacks: the compared ones by the mean of their ratios to the best of each column, then the others.
+    pub lines: Vec<OverviewLine>,
+}
+
+/// One stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverviewLine {
+    /// Its name, marked if it is not one of the compared.
+    pub name: String,
+    /// Library that parses HTTP.
+    pub http: String,
+    /// Store client.
+    pub redis: String,
+    /// Modes it bridges, in words.
+    pub bridged: &'static str,
+    /// A figure for each column. In brackets: it may not be ranked.
+    pub cells: Vec<String>,
+}
+
+/// A figure that an overview can show.
+struct Measure {
+    title: &'static str,
+    of: fn(&Cell) -> Option<Spread>,
+    show: fn(f64) -> String,
+}
+
+const CPU: Measure = Measure { title: "server CPU µs per request", of: |cell| cell.server_us, show: number::cpu_us };
+const RATE: Measure = Measure { title: "requests per second", of: |cell| cell.rate, show: number::rate };
+const CEILING: Measure = Measure { title: "% of the ceiling", of: |cell| cell.ceiling_share, show: number::percent };
+const RSS: Measure = Measure { title: "peak RSS", of: |cell| cell.rss_bytes, show: number::bytes };
+const SWITCHES: Measure =
+    Measure { title: "context switches per request", of: |cell| cell.switches, show: number::ratio };
+
+/// The overviews of a panel. Without steps there is one, of the headline, over all requests and modes. With steps there
+/// is one for each request, mode and figure, over the steps: the curve is what such a scenario is for.
+pub fn overviews(
+    asked: &[(&Question, Vec<&Cell>)],
+    stacks: &[StackMeta],
+    meta: Option<&ScenarioMeta>,
+    headline: Headline,
+) -> Vec<Overview> {
+    if asked.len() < 2 {
+        return Vec::new();
+    }
+    let main = match headline {
+        Headline::CpuPerRequest => CPU,
+        Headline::Rate => RATE,
+    };
+    if asked.iter().all(|(question, _)| question.step.is_none()) {
+        let columns = asked.iter().map(|(q, _)| format!("{}, {}", q.request, mode_word(q.mode))).collect();
+        let cells: Vec<&[&Cell]> = asked.iter().map(|(_, cells)| cells.as_slice()).collect();
+        return vec![overview(&main, main.title.to_owned(), columns, &cells, stacks, headline)];
+    }
+    let mut curves: Vec<(&str, Mode)> = Vec::new();
+    for (question, _) in asked {
+        if !curves.contains(&(&question.request, question.mode)) {
+            curves.push((&question.request, question.mode));
+        }
+    }
+    let of_curve = |(request, mode): (&str, Mode)| {
+        let points: Vec<&(&Question, Vec<&Cell>)> =
+            asked.iter().filter(|(q, _)| q.request == request && q.mode == mode).collect();
+        let columns: Vec<String> = points.iter().map(|(q, _)| step_title(q.step.unwrap_or_default(), meta)).collect();
+        let cells: Vec<&[&Cell]> = points.iter().map(|(_, cells)| cells.as_slice()).collect();
+        [&main, &CEILING, &RSS, &SWITCHES].map(|measure| {
+            let title = format!("{request}, {}: {}", mode_word(mode), measure.title);
+            overview(measure, title, columns.clone(), &cells, stacks, headline)
+        })
+    };
+    curves.into_iter().flat_map(of_curve).collect()
+}
+
+fn overview(
+    measure: &Measure,
+    title: String,
+    columns: Vec<String>,
+    cells: &[&[&Cell]],
+    stacks: &[StackMeta],
+    headline: Headline,
+) -> Overview {
+    let ordered = ordered(cells, headline);
+    let lines = ordered.into_iter().map(|example| {
+        let stack = stacks.iter().find(|stack| stack.name == example.stack);
+        let word = |of: fn(&StackMeta) -> &str| stack.map_or_else(String::new, |stack| of(stack).to_owned());
+        OverviewLine {
+            name: marked_name(example),
+            http: word(|stack| &stack.http),
+            redis: word(|stack| &stack.redis),
+            bridged: bridged(stack),
+            cells: cells.iter().map(|column| shown(find(column, &example.label), measure, headline)).collect(),
+        }
+    });
+    Overview { title, columns, lines: lines.collect() }
+}
+
+fn find<'c>(column: &[&'c Cell], label: &str) -> Option<&'c Cell> {
+    column.iter().copied().find(|cell| cell.label == label)
+}
+
+fn shown(cell: Option<&Cell>, measure: &Measure, headline: Headline) -> String {
+    let Some(cell) = cell else { return NONE.to_owned() };
+    match (measure.of)(cell) {
+        None if cell.verdict == Verdict::Failed => "failed".to_owned(),
+        None => NONE.to_owned(),
+        Some(spread) => {
+            let figure = (measure.show)(spread.median);
+            let is_sound = cell.role != Role::Stack || is_ranked(cell, headline);
+            if is_sound { figure } else { format!("({figure})") }
+        }
+    }
+}
+
+fn bridged(stack: Option<&StackMeta>) -> &'static str {
+    match stack.map(|stack| stack.bridged.as_slice()) {
+        None | Some([]) => "",
+        Some([Mode::Sync]) => "sync",
+        Some([Mode::Async]) => "async",
+        Some(_) => "both",
+    }
+}
+
+/// One cell of each stack, the compared ones first and the best of them first of all. A stack that does not answer a
+/// question, or may not be ranked there, is placed by the others.
+fn ordered<'c>(columns: &[&[&'c Cell]], headline: Headline) -> Vec<&'c Cell> {
+    let mut examples: Vec<&Cell> = Vec::new();
+    for cell in columns.iter().copied().flatten() {
+        if !examples.iter().any(|other| other.label == cell.label) {
+            examples.push(cell);
+        }
+    }
+    let ranked_figure = |column: &[&Cell], label: &str| {
+        let cell = find(column, label).filter(|cell| is_ranked(cell, headline))?;
+        headline.figure(cell).map(|spread| spread.median).filter(|median| *median > 0.0)
+    };
+    // Logarithms of the ratios to the best: the order does not depend on the unit of a column, nor on how dear it is.
+    let distance = |label: &str| {
+        let ratios: Vec<f64> = columns
+            .iter()
+            .filter_map(|column| {
+                let own = ranked_figure(column, label)?;
+                let all = column.iter().filter_map(|cell| ranked_figure(column, &cell.label));
+                let best = all.fold(own, |a, b| if headline.prefers_less() { a.min(b) } else { a.max(b) });
+                Some((own / best).ln().abs())
+            })
+            .collect();
+        if ratios.is_empty() { f64::INFINITY } else { ratios.iter().sum::<f64>() / ratios.len() as f64 }
+    };
+    let mut keyed: Vec<(bool, f64, &Cell)> =
+        examples.into_iter().map(|cell| (cell.role != Role::Stack, distance(&cell.label), cell)).collect();
+    keyed.sort_by(|a, b| (a.0.cmp(&b.0)).then(a.1.total_cmp(&b.1)).then_with(|| a.2.label.cmp(&b.2.label)));
+    keyed.into_iter().map(|(.., cell)| cell).collect()
+}
