@@ -1,7 +1,12 @@
 //! One acceptor, which hands connections to a number of worker threads in turn, so that each has its share from the
 //! first moment on.
 
-use std::{net::TcpListener, process, sync::Arc, thread};
+use std::{
+    net::{TcpListener, TcpStream},
+    process,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use anyhow::{Context, Result};
 use stack_contract::{Args, Shutdown, listener};
@@ -17,32 +22,32 @@ use crate::{
 /// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
 const EXIT_BROKEN: i32 = 1;
 
-/// Serves with `--workers` threads until the server is to stop. `service` makes the service of each worker.
+/// Serves with `--workers` threads until the server is to stop. `service` makes the service of each worker, on the
+/// worker's thread, so that it need not be able to leave it.
 ///
 /// # Errors
 /// When a worker cannot be set up.
-pub fn serve<S: Service + Send + 'static>(
+pub fn serve<S: Service>(
     args: &Args,
     listener: TcpListener,
-    shutdown: &Shutdown,
-    mut service: impl FnMut(&Registry) -> Result<S>,
+    shutdown: Shutdown,
+    service: impl Fn(&Registry) -> Result<S> + Clone + Send + 'static,
 ) -> Result<()> {
     // For the rest of the program's life, so that its end need not wait for threads that were started before one
     // could not be.
     let places: &'static Places = Box::leak(Box::new(Places::new(args.max_connections)?));
+    let shutdown = Arc::new(shutdown);
     let mut mailboxes = Vec::new();
     let mut running = Vec::new();
     for _ in 0..args.workers {
         let mailbox = Arc::new(Mailbox::new()?);
         let intake = FromAcceptor::new(Arc::clone(&mailbox), places);
-        let worker = Worker::new(shutdown, intake, &mut service).context("cannot set up a worker")?;
+        running.push(start(&shutdown, intake, service.clone()).context("cannot start a worker")?);
         mailboxes.push(mailbox);
-        let run = move || worker.run().unwrap_or_else(|error| give_up(&error));
-        running.push(thread::Builder::new().name("worker".into()).spawn(run).context("cannot start a worker")?);
     }
     listener::announce(&listener)?;
     let mut turn = mailboxes.iter().cycle();
-    acceptor::run(listener, shutdown, places, |stream| {
+    acceptor::run(listener, &shutdown, places, |stream: TcpStream| {
         if let Some(mailbox) = turn.next() {
             mailbox.put(stream);
         }
@@ -52,6 +57,29 @@ pub fn serve<S: Service + Send + 'static>(
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
     Ok(())
+}
+
+/// Starts a worker, and returns when it is set up.
+fn start<S: Service>(
+    shutdown: &Arc<Shutdown>,
+    intake: FromAcceptor,
+    service: impl Fn(&Registry) -> Result<S> + Send + 'static,
+) -> Result<thread::JoinHandle<()>> {
+    let (report, started) = mpsc::channel();
+    let shutdown = Arc::clone(shutdown);
+    let run = move || match Worker::new(&shutdown, intake, service) {
+        Ok(worker) => {
+            // Nobody listens only if the program is ending already.
+            let _ = report.send(Ok(()));
+            worker.run().unwrap_or_else(|error| give_up(&error));
+        }
+        Err(error) => {
+            let _ = report.send(Err(error));
+        }
+    };
+    let thread = thread::Builder::new().name("worker".into()).spawn(run)?;
+    started.recv().context("it panicked")??;
+    Ok(thread)
 }
 
 /// A worker that failed leaves its connections, and its share of the next ones, without anybody: better no server.

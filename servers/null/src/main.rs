@@ -18,7 +18,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
-    crew::serve(args, listener, &shutdown, |_| Ok(Memory))
+    crew::serve(args, listener, shutdown, |_| Ok(Memory))
 }
 
 /// Where the others ask a store.

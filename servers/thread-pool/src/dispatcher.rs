@@ -16,11 +16,9 @@ use rustix::{
     io::Errno,
 };
 use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
+use stack_threads::Queue;
 
-use crate::{
-    queue::Queue,
-    table::{Table, Token},
-};
+use crate::table::{Table, Token};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -45,7 +43,7 @@ pub struct Dispatcher {
     // Held for its descriptor, which is registered.
     _shutdown: Shutdown,
     table: &'static Table,
-    queue: &'static Queue,
+    queue: &'static Queue<Token>,
     /// Ready connections of one look at the kernel, which are queued together.
     ready: Vec<Token>,
     /// Set while we do not accept because of an error.
@@ -58,7 +56,7 @@ impl Dispatcher {
         listener: TcpListener,
         shutdown: Shutdown,
         table: &'static Table,
-        queue: &'static Queue,
+        queue: &'static Queue<Token>,
     ) -> Result<Self> {
         listener.set_nonblocking(true)?;
         epoll::add(&table.epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;

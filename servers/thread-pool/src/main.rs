@@ -8,28 +8,24 @@
 //! # Layout
 //! - `table`: the connections
 //! - `dispatcher`: accepts, and queues what is ready
-//! - `queue`: connections that wait for threads, threads that wait for connections
 //! - `pool`: gives what is queued its turn
-//! - `wait`: lets a thread of the pool wait for a future
 
 mod dispatcher;
 mod pool;
-mod queue;
 mod table;
-mod wait;
 
 use std::{net::TcpListener, process::ExitCode, thread};
 
 use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_redis_store::{MultiplexedStore, Target};
+use stack_threads::Queue;
 use tokio::runtime;
 
 use crate::{
     dispatcher::Dispatcher,
     pool::{Stores, Worker},
-    queue::Queue,
-    table::Table,
+    table::{Table, Token},
 };
 
 const PROGRAM: Program = Program {
@@ -59,7 +55,7 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     };
     // For the rest of the program's life, like the threads that use it.
     let table: &'static Table = Box::leak(Box::new(Table::new(args.max_connections)?));
-    let queue: &'static Queue = Box::leak(Box::default());
+    let queue: &'static Queue<Token> = Box::leak(Box::default());
     for number in 0..args.pool {
         let (target, multiplexed, runtime) = (target.clone(), multiplexed.clone(), runtime.handle().clone());
         let worker = move || {

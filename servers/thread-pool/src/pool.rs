@@ -5,12 +5,9 @@ use std::sync::Arc;
 use stack_contract::{Answer, Mode, Operation, Route};
 use stack_http1::{Fill, Next, Session};
 use stack_redis_store::{BlockingStore, MultiplexedStore, Target};
+use stack_threads::{Queue, Sleeper, Waiter};
 
-use crate::{
-    queue::{Queue, Sleeper},
-    table::{Interest, Table, Token},
-    wait::Waiter,
-};
+use crate::table::{Interest, Table, Token};
 
 /// Pipelined requests answered in one turn. More of them go to the back of the queue, behind everyone else.
 const REQUESTS_PER_TURN: usize = 16;
@@ -28,7 +25,7 @@ pub struct Stores {
 impl Stores {
     /// For the calling thread, which has entered the runtime of `multiplexed`.
     pub fn new(target: Target, multiplexed: MultiplexedStore) -> Self {
-        Self { blocking: BlockingStore::new(target), multiplexed, waiter: Waiter::new() }
+        Self { blocking: BlockingStore::new(target), multiplexed, waiter: Waiter::current() }
     }
 
     fn run(&mut self, mode: Mode, operation: Operation) -> Answer {
@@ -44,7 +41,7 @@ impl Stores {
 pub struct Worker {
     stores: Stores,
     table: &'static Table,
-    queue: &'static Queue,
+    queue: &'static Queue<Token>,
     sleeper: Arc<Sleeper>,
     scratch: Box<[u8]>,
 }
@@ -61,7 +58,7 @@ enum Turn {
 
 impl Worker {
     /// For the calling thread.
-    pub fn new(stores: Stores, table: &'static Table, queue: &'static Queue) -> Self {
+    pub fn new(stores: Stores, table: &'static Table, queue: &'static Queue<Token>) -> Self {
         Self { stores, table, queue, sleeper: Sleeper::current(), scratch: vec![0; SCRATCH_BYTES].into() }
     }
 

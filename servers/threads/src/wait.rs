@@ -2,44 +2,26 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
+
+use crate::sleeper::Sleeper;
 
 /// Waits for one future after another on the thread that made it. `Handle::block_on` of tokio would do as well, but
 /// enters the runtime anew for each; here the thread does that once.
 #[derive(Debug)]
 pub struct Waiter {
-    bell: Arc<Bell>,
+    sleeper: Arc<Sleeper>,
     waker: Waker,
-}
-
-#[derive(Debug)]
-struct Bell {
-    thread: Thread,
-    rung: AtomicBool,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
 }
 
 impl Waiter {
     /// For the calling thread.
-    pub fn new() -> Self {
-        let bell = Arc::new(Bell { thread: thread::current(), rung: AtomicBool::new(false) });
-        Self { waker: Waker::from(Arc::clone(&bell)), bell }
+    #[must_use]
+    pub fn current() -> Self {
+        let sleeper = Sleeper::current();
+        Self { waker: Waker::from(Arc::clone(&sleeper)), sleeper }
     }
 
     /// Sleeps until the future is done.
@@ -50,20 +32,20 @@ impl Waiter {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
-            while !self.bell.rung.swap(false, Ordering::Acquire) {
-                thread::park();
-            }
+            self.sleeper.sleep();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
     fn a_future_that_another_thread_completes_is_waited_for() {
-        let waiter = Waiter::new();
+        let waiter = Waiter::current();
         for round in 0..100 {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let other = thread::spawn(move || sender.send(round));

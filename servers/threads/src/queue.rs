@@ -1,85 +1,60 @@
-//! The queue between the dispatcher and the pool.
+//! The queue in front of a pool of threads.
 //!
-//! First in, first out for connections; last in, first out for threads: of thousands that sleep, the one that slept
-//! shortest has its stack and its store connection in the caches still. A thread without work sleeps at once, as
-//! spinning would take the CPU from those that have some.
+//! First in, first out for work; last in, first out for threads: of thousands that sleep, the one that slept shortest
+//! has its stack and its store connection in the caches still. A thread without work sleeps at once, as spinning would
+//! take the CPU from those that have some.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, Thread},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::table::Token;
+use crate::sleeper::Sleeper;
 
-/// Connections that wait for a thread, or threads that wait for a connection.
-#[derive(Debug, Default)]
-pub struct Queue(Mutex<State>);
+/// Items that wait for a thread, or threads that wait for an item.
+#[derive(Debug)]
+pub struct Queue<T>(Mutex<State<T>>);
 
-#[derive(Debug, Default)]
-struct State {
-    tokens: VecDeque<Token>,
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
     /// Threads that sleep; the last one is woken first.
     sleepers: Vec<Arc<Sleeper>>,
 }
 
-/// A thread that takes from the queue.
-#[derive(Debug)]
-pub struct Sleeper {
-    thread: Thread,
-    /// Set to wake it: a thread may also return from `park` for no reason.
-    called: AtomicBool,
-}
-
-impl Sleeper {
-    /// The calling thread.
-    pub fn current() -> Arc<Self> {
-        Arc::new(Self { thread: thread::current(), called: AtomicBool::new(false) })
-    }
-
-    fn sleep(&self) {
-        while !self.called.swap(false, Ordering::Acquire) {
-            thread::park();
-        }
-    }
-
-    fn wake(&self) {
-        self.called.store(true, Ordering::Release);
-        self.thread.unpark();
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { items: VecDeque::new(), sleepers: Vec::new() }))
     }
 }
 
-impl Queue {
-    /// Adds connections, all under one lock, and wakes a thread for each, as long as there are any. Leaves `tokens`
-    /// empty.
-    pub fn push(&self, tokens: &mut Vec<Token>) {
-        if tokens.is_empty() {
+impl<T> Queue<T> {
+    /// Adds items, all under one lock, and wakes a thread for each, as long as there are any. Leaves `items` empty.
+    pub fn push(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
             return;
         }
         let woken = {
             let mut state = self.state();
-            let awake = state.sleepers.len().saturating_sub(tokens.len());
-            state.tokens.extend(tokens.drain(..));
+            let awake = state.sleepers.len().saturating_sub(items.len());
+            state.items.extend(items.drain(..));
             state.sleepers.split_off(awake)
         };
         // Each is a system call, so not with the lock held.
         woken.iter().rev().for_each(|sleeper| sleeper.wake());
     }
 
-    /// Puts a connection behind all others. Wakes nobody, because whoever calls this takes the first one right after.
-    pub fn put_back(&self, token: Token) {
-        self.state().tokens.push_back(token);
+    /// Puts an item behind all others. Wakes nobody, because whoever calls this takes the first one right after.
+    pub fn put_back(&self, item: T) {
+        self.state().items.push_back(item);
     }
 
-    /// The first connection; sleeps until there is one.
-    pub fn take(&self, sleeper: &Arc<Sleeper>) -> Token {
+    /// The first item; sleeps until there is one. `sleeper` is the calling thread.
+    pub fn take(&self, sleeper: &Arc<Sleeper>) -> T {
         let mut state = self.state();
         loop {
-            if let Some(token) = state.tokens.pop_front() {
-                return token;
+            if let Some(item) = state.items.pop_front() {
+                return item;
             }
             state.sleepers.push(Arc::clone(sleeper));
             drop(state);
@@ -89,7 +64,7 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         // Nothing panics with the lock held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +74,7 @@ impl Queue {
 mod tests {
     use std::{
         sync::mpsc,
+        thread,
         time::{Duration, Instant},
     };
 
@@ -107,12 +83,12 @@ mod tests {
     /// Only a failing test waits that long.
     const DEADLINE: Duration = Duration::from_secs(10);
 
-    /// Starts a thread that takes `count` tokens and reports each with its own name.
+    /// Starts a thread that takes `count` items and reports each with its own name.
     fn taker(
-        queue: &Arc<Queue>,
+        queue: &Arc<Queue<u32>>,
         name: usize,
         count: usize,
-        taken: &mpsc::Sender<(usize, Token)>,
+        taken: &mpsc::Sender<(usize, u32)>,
     ) -> thread::JoinHandle<()> {
         let (queue, taken) = (Arc::clone(queue), taken.clone());
         thread::spawn(move || {
@@ -123,7 +99,7 @@ mod tests {
         })
     }
 
-    fn until_asleep(queue: &Queue, threads: usize) {
+    fn until_asleep(queue: &Queue<u32>, threads: usize) {
         let start = Instant::now();
         while queue.state().sleepers.len() < threads {
             assert!(start.elapsed() < DEADLINE, "never asleep");
@@ -132,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_taken_in_the_order_they_came_in() {
+    fn items_are_taken_in_the_order_they_came_in() {
         let (queue, sleeper) = (Queue::default(), Sleeper::current());
         queue.push(&mut vec![1, 2, 3]);
         assert_eq!(queue.take(&sleeper), 1);
@@ -155,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_wakes_as_many_threads_as_it_has_connections() {
+    fn a_batch_wakes_as_many_threads_as_it_has_items() {
         let queue = Arc::new(Queue::default());
         let (sender, taken) = mpsc::channel();
         for name in 0..4 {
@@ -165,9 +141,9 @@ mod tests {
         let mut batch = vec![1, 2, 3];
         queue.push(&mut batch);
         assert!(batch.is_empty());
-        let mut tokens: Vec<_> = (0..3).map(|_| taken.recv_timeout(DEADLINE).unwrap().1).collect();
-        tokens.sort_unstable();
-        assert_eq!(tokens, [1, 2, 3]);
+        let mut items: Vec<_> = (0..3).map(|_| taken.recv_timeout(DEADLINE).unwrap().1).collect();
+        items.sort_unstable();
+        assert_eq!(items, [1, 2, 3]);
         assert_eq!(queue.state().sleepers.len(), 1);
     }
 
@@ -178,12 +154,12 @@ mod tests {
         let queue = Arc::new(Queue::default());
         let (sender, taken) = mpsc::channel();
         let threads: Vec<_> = (0..THREADS).map(|name| taker(&queue, name, EACH, &sender)).collect();
-        for batch in (0..(THREADS * EACH) as Token).collect::<Vec<_>>().chunks(7) {
+        for batch in (0..(THREADS * EACH) as u32).collect::<Vec<_>>().chunks(7) {
             queue.push(&mut batch.to_vec());
         }
-        let mut tokens: Vec<_> = (0..THREADS * EACH).map(|_| taken.recv_timeout(DEADLINE).unwrap().1).collect();
-        tokens.sort_unstable();
-        assert!(tokens.into_iter().eq(0..(THREADS * EACH) as Token));
+        let mut items: Vec<_> = (0..THREADS * EACH).map(|_| taken.recv_timeout(DEADLINE).unwrap().1).collect();
+        items.sort_unstable();
+        assert!(items.into_iter().eq(0..(THREADS * EACH) as u32));
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }
