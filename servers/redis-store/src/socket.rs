@@ -7,7 +7,7 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::Target;
 
 /// Between two keepalive probes of the kernel, once it sends any.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sets what a socket needs that carries the commands of many: no delay, and an end when the other host vanishes.
 ///

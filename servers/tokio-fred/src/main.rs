@@ -1,0 +1,41 @@
+//! hyper on tokio's work-stealing runtime, as `stack-tokio`, but /async speaks through fred.
+
+mod store;
+
+use std::{net::TcpListener, process::ExitCode};
+
+use anyhow::{Context, Result};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
+use stack_hyper_service::{Stores, answer};
+use stack_redis_store::{BridgedStore, Target, Tokio};
+use stack_tokio::{
+    runtime,
+    serve::{self, Door},
+};
+
+use crate::store::FredStore;
+
+const PROGRAM: Program = Program {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    libraries: &["hyper", "tokio", "fred", "redis"],
+    store: NeedsStore::Yes,
+};
+
+fn main() -> ExitCode {
+    PROGRAM.main(run)
+}
+
+fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
+    let url = args.redis()?;
+    // Both clients must understand the URL; the message of the first is the one that all stacks have.
+    let target = Target::parse(url)?;
+    let config = fred::types::config::Config::from_url(url).with_context(|| format!("--redis {url}"))?;
+    let (workers, places) = (args.workers, serve::places(args.max_connections));
+    runtime::run_work_stealing(args, async move {
+        let asynchronous = FredStore::connect(&config, workers).await?;
+        let stores: &'static _ = Box::leak(Box::new(Stores { sync: BridgedStore::new(Tokio, target), asynchronous }));
+        listener::announce(&listener)?;
+        Door::open(listener, &shutdown, places)?.serve(move |request| answer(stores, request)).await
+    })
+}
