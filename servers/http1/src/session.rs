@@ -6,6 +6,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -170,5 +171,11 @@ impl Session {
     #[must_use]
     pub fn is_expired(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline < now)
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }

@@ -1,0 +1,79 @@
+//! may_minihttp as people use it: its `HttpServer`, and a service that is called for each request.
+//!
+//! The library listens, accepts, reads, parses and writes by itself, and lets nobody have a say in that; what follows
+//! from it stands on the stack's card.
+//!
+//! # Layout
+//! - `service`: answers one request
+//! - `in_flight`: how many requests are being answered, to stop when there are none
+
+mod in_flight;
+mod service;
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use may_minihttp::HttpServer;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+use stack_contract::{Args, NeedsStore, Program, Shutdown};
+use stack_may_store::{Stores, runtime};
+use stack_redis_store::Target;
+
+use crate::{in_flight::InFlight, service::Service};
+
+const PROGRAM: Program = Program {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    libraries: &["may_minihttp", "may", "generator", "httparse", "redis"],
+    store: NeedsStore::Yes,
+};
+
+fn main() -> ExitCode {
+    PROGRAM.main(run)
+}
+
+fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
+    let target = Target::parse(args.redis()?)?;
+    runtime::configure(args.workers);
+    // For the rest of the program's life, like the coroutines that use it.
+    let in_flight: &'static InFlight = Box::leak(Box::default());
+    let service = Service::new(Stores::start(&target, args), in_flight);
+    // The library takes an address and no listener. Ours has found the port, and that nobody else is there, which the
+    // library's would not: it shares the port with whoever allows it.
+    let address = listener.local_addr()?;
+    drop(listener);
+    let acceptor = HttpServer(service).start(address).with_context(|| format!("cannot listen on {address}"))?;
+    announce(address)?;
+    wait(&shutdown)?;
+    in_flight.stop();
+    // SAFETY: cancelling unwinds the library's accept loop at its next suspension. It owns the listener and a service,
+    // both of which may be dropped at any time, and nothing of ours refers to its stack.
+    unsafe { acceptor.coroutine().cancel() };
+    in_flight.wait_until_none();
+    Ok(())
+}
+
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {address}")?;
+    // A pipe is block-buffered, and whoever started us waits for this very line.
+    stdout.flush()
+}
+
+/// Blocks the program's first thread until the server is asked to stop.
+fn wait(shutdown: &Shutdown) -> Result<()> {
+    while !shutdown.requested() {
+        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
