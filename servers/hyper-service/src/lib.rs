@@ -2,6 +2,17 @@
 //!
 //! What hyper leaves to its users is done here: exactly one `Host`, bodies read and bounded, known codings only. What
 //! hyper answers itself (a malformed head: 400, too large a head: 431) has no JSON body.
+//!
+//! # Layout
+//! - this file: the contract as a service
+//! - [`serve`]: accept, serve, drain
+//! - `leave`: telling the connections that the server stops
+//! - `clock`: hyper's timer over async-io (a feature)
+
+#[cfg(feature = "async-io")]
+mod clock;
+mod leave;
+pub mod serve;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,6 +29,10 @@ use stack_contract::{
     Answer, AsyncStore, Mode, Route, answer,
     limits::{HEAD_TIMEOUT, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS},
 };
+
+#[cfg(feature = "async-io")]
+pub use clock::AsyncIoTimer;
+pub use serve::{Runtime, serve};
 
 /// How long a connection may take until the next head is whole. hyper has one clock for a slow head and for an idle
 /// connection, so this is also how long a connection may idle; hence it is longer than [`HEAD_TIMEOUT`].

@@ -9,12 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub trait Runtime: Clone + Send + Sync + 'static {
     /// A connected socket of this runtime.
     type Socket: AsFd + Send;
+    /// The socket with tokio's I/O traits, which are the ones the `redis` crate knows. They need no runtime.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Connects to the first address that `host` has and that accepts.
     fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Self::Socket>> + Send;
 
-    /// The socket with tokio's I/O traits, which are the ones the `redis` crate knows. They need no runtime.
-    fn stream(socket: Self::Socket) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Makes a socket what the `redis` crate wants.
+    fn stream(socket: Self::Socket) -> Self::Stream;
 
     /// Runs a task until it ends by itself.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
@@ -22,7 +24,8 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Completes after that time.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
 
-    /// Runs a piece of work on a thread that may block. `None`: it panicked, or the runtime is going down.
+    /// Runs a piece of work on a thread that may block. `None`: the runtime is going down, or the work
+    /// panicked and the runtime does not hand that on.
     ///
     /// The future borrows nothing: of one that might, the compiler could not tell that it is `Send` for every lifetime.
     fn unblock<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
@@ -39,12 +42,13 @@ pub struct Tokio;
 #[cfg(feature = "tokio")]
 impl Runtime for Tokio {
     type Socket = tokio::net::TcpStream;
+    type Stream = Self::Socket;
 
     async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Socket> {
         tokio::net::TcpStream::connect((host, port)).await
     }
 
-    fn stream(socket: Self::Socket) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn stream(socket: Self::Socket) -> Self::Stream {
         socket
     }
 
