@@ -10,7 +10,10 @@ use may::io::WaitIoWaker;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{alarm::Alarm, watched::{Watched, Woken}};
+use crate::{
+    alarm::Alarm,
+    watched::{Watched, Woken},
+};
 
 /// The connection, and the alarm that ends its waiting.
 #[derive(Debug)]

@@ -103,7 +103,13 @@ impl Registry {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         let entries = self.lock();
-        entries.entries.iter().flatten().map(|entry| &entry.waker).chain(&entries.acceptor).for_each(WaitIoWaker::wakeup);
+        entries
+            .entries
+            .iter()
+            .flatten()
+            .map(|entry| &entry.waker)
+            .chain(&entries.acceptor)
+            .for_each(WaitIoWaker::wakeup);
         drop(entries);
         // The acceptor may be waiting for a place instead.
         self.places.post();
