@@ -2,11 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long an answer may take: only bad servers wait so long, so it may be generous to a noisy machine.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,6 +20,13 @@ const DATE_TOLERANCE: Duration = Duration::from_secs(2);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// No route answers more.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// What a client of little memory has for either direction: the kernel makes of it what it must have at least.
+const NARROW_BYTES: usize = 4 * 1024;
+/// The segments of such a client. What a kernel buffers for a connection before it has measured anything grows with the
+/// size of its segments, and those of the loopback interface are of 64 KiB.
+const NARROW_SEGMENT_BYTES: u32 = 536;
+/// How long a reset may trail the end that it explains: both come from one call of `close` and what had been sent before.
+const TRAILING_RESET: Duration = Duration::from_millis(50);
 /// RFC 9110's preferred form of a date (IMF-fixdate), which is what a server must send.
 const IMF_FIXDATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
@@ -31,6 +40,19 @@ pub(crate) struct Connection {
     deadline: Instant,
     /// How long the next answer may take.
     answer_timeout: Duration,
+    /// Set when the connection was found to have been reset.
+    reset: bool,
+}
+
+/// What came where an answer was due.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// An answer.
+    Answer(Answer),
+    /// The end of the connection, without a byte. The server may have read the request.
+    Closed,
+    /// A reset, without a byte: the server closed and had left unread what was sent.
+    Reset,
 }
 
 /// An answer, whole and well-formed.
@@ -64,13 +86,26 @@ impl Connection {
     pub(crate) fn open(addr: SocketAddr, deadline: Instant) -> Result<Self> {
         let left = deadline.saturating_duration_since(Instant::now());
         ensure!(!left.is_zero(), "the time budget is used up: the server is slow, or the machine busy");
-        let stream = TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT.min(left)).context("cannot connect")?;
+        Self::over(TcpStream::connect_timeout(&addr, ANSWER_TIMEOUT.min(left)).context("cannot connect")?, deadline)
+    }
+
+    /// A connection for which neither side's kernel buffers much, so that who does not read is soon felt.
+    pub(crate) fn open_narrow(addr: SocketAddr, deadline: Instant) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        // Settled in the handshake, hence before connecting.
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
+        socket.set_tcp_mss(NARROW_SEGMENT_BYTES)?;
+        socket.connect_timeout(&addr.into(), ANSWER_TIMEOUT).context("cannot connect")?;
+        Self::over(socket.into(), deadline)
+    }
+
+    fn over(stream: TcpStream, deadline: Instant) -> Result<Self> {
         // Each write is to be a segment of its own.
         stream.set_nodelay(true)?;
         // A server may refuse a request and never read the rest of it.
         stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let last_sent = SystemTime::now();
-        Ok(Self { stream, unread: Vec::new(), last_sent, deadline, answer_timeout: ANSWER_TIMEOUT })
+        Ok(Self { stream, unread: Vec::new(), last_sent, deadline, answer_timeout: ANSWER_TIMEOUT, reset: false })
     }
 
     /// Lets each answer from now on take so long.
@@ -90,6 +125,37 @@ impl Connection {
         self.send(bytes).is_ok()
     }
 
+    /// Sends these bytes over and over and reads nothing, until the server takes no more for a while. Returns how many bytes
+    /// it took; gives up when that is more than `at_most`.
+    pub(crate) fn flood(&mut self, bytes: &[u8], at_most: usize, quiet: Duration) -> Result<usize> {
+        self.stream.set_write_timeout(Some(quiet))?;
+        let mut taken = 0;
+        while taken <= at_most {
+            ensure!(Instant::now() < self.deadline, "the time budget is used up after {taken} bytes");
+            match self.stream.write(&bytes[taken % bytes.len()..]) {
+                Ok(written) => taken += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Full, or cut off: an end of it in either case.
+                Err(_) => break,
+            }
+        }
+        self.stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        Ok(taken)
+    }
+
+    /// Whether the server has neither closed nor sent anything.
+    pub(crate) fn is_quiet(&self) -> Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false)?;
+        Ok(self.unread.is_empty() && seen.is_err_and(|error| error.kind() == ErrorKind::WouldBlock))
+    }
+
+    /// Resets the connection, as a client does that crashes or aborts: whatever is under way either way is lost.
+    pub(crate) fn reset(self) -> Result<()> {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).context("cannot reset the connection")
+    }
+
     /// Reads the next answer, which must have the body its `Content-Length` says.
     pub(crate) fn answer(&mut self) -> Result<Answer> {
         let mut answer = self.head()?;
@@ -106,6 +172,25 @@ impl Connection {
     /// Reads the next answer as one to HEAD: no body, whatever its `Content-Length` says.
     pub(crate) fn answer_to_head(&mut self) -> Result<Answer> {
         self.head()
+    }
+
+    /// Reads the next answer, or how the connection ended before its first byte.
+    pub(crate) fn reply(&mut self) -> Result<Reply> {
+        let deadline = self.answer_deadline();
+        if !self.unread.is_empty() || self.fill(deadline)? > 0 {
+            return self.answer().map(Reply::Answer);
+        }
+        Ok(if self.was_reset()? { Reply::Reset } else { Reply::Closed })
+    }
+
+    /// Of a connection that has ended: whether what was sent last was left unread.
+    fn was_reset(&mut self) -> Result<bool> {
+        let until = Instant::now() + TRAILING_RESET;
+        while !self.reset && Instant::now() < until {
+            self.reset = self.stream.take_error()?.is_some();
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(self.reset)
     }
 
     /// Waits for the first byte of an answer and leaves it unread.
@@ -210,6 +295,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&error.kind()) => {
+                    self.reset = true;
                     return Ok(0);
                 }
                 Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {

@@ -12,14 +12,22 @@
 //! - [`bodies`]: bodies nobody asked for, and lengths that do not add up.
 //! - [`malformed`]: requests that must be refused.
 //! - [`crowds`]: many connections, slow ones, idle ones, broken ones.
+//! - [`clients`]: bad ones, that do not take, do not finish, or break off.
 //! - [`stores`]: what the server does when its store errs, stalls, forgets or goes away.
+//! - [`outages`]: the same to a server that is under load.
+//! - [`processes`]: how the server starts, bears a crowd, and stops.
+//! - [`soak`]: its memory, apart from the cases.
 
 mod answers;
 mod bodies;
+mod clients;
 mod connections;
 mod crowds;
 mod malformed;
+mod outages;
 mod probe;
+mod processes;
+pub mod soak;
 mod stores;
 #[cfg(test)]
 mod tests;
@@ -35,9 +43,14 @@ use stackbench_reports::row::Mode;
 
 use probe::Probe;
 
+/// The case that the other cases of stopping rest on: a stack that lists it as a deviation is not tried in those.
+use crate::run::STOPS_ON_SIGTERM;
+
 /// Cases that leave the store alone run on this many threads at once: enough that the waits of a bad server overlap,
 /// and few enough that the cases with many connections do not starve each other on two cores.
 const THREADS: usize = 8;
+/// The connections that every server must be able to hold, by its default of `--max-connections`.
+pub const CROWD: usize = 10_000;
 
 /// A server to be tried.
 pub struct Target<'a> {
@@ -45,10 +58,46 @@ pub struct Target<'a> {
     pub addr: SocketAddr,
     /// Which of `/sync` and `/async` it answers.
     pub modes: &'a [Mode],
+    /// Its process; `None` where it cannot be stopped, whose cases are then skipped.
+    pub server: Option<&'a mut dyn ServerControl>,
     /// Its store, loaded and healthy; `None` for stacks that have none, whose store cases are then skipped.
     pub store: Option<&'a mut dyn StoreControl>,
     /// How long all cases together may take. What has not finished by then fails.
     pub budget: Duration,
+    /// How many connections a crowd is: [`CROWD`], unless both ends are in one process.
+    pub crowd: usize,
+}
+
+/// What the suite does to the server's process.
+pub trait ServerControl {
+    /// Starts a server of this stack, after the one before it has been ended by whichever means.
+    fn start(&mut self, how: StartServer) -> anyhow::Result<Started>;
+    /// Asks the server to stop (SIGTERM) and returns at once.
+    fn terminate(&mut self) -> anyhow::Result<()>;
+    /// Waits until it has ended, and returns its exit code, if it has one.
+    fn wait(&mut self, at_most: Duration) -> anyhow::Result<Option<i32>>;
+    /// What all servers of this stack have printed so far.
+    fn log(&mut self) -> anyhow::Result<String>;
+}
+
+/// How a server is to be started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartServer {
+    /// Connections it must take, if more than usual.
+    pub max_connections: Option<u32>,
+    /// Open files it may have at most, if fewer than the harness.
+    pub open_files_max: Option<u64>,
+    /// Whether it is given port 0 although the stack says that it cannot be.
+    pub insists_on_port_0: bool,
+}
+
+/// What came of starting a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// It answers here.
+    Ready(SocketAddr),
+    /// It ended with exit code 2, and said this.
+    Refused(String),
 }
 
 /// What the suite does to a store, on a connection of its own.
@@ -92,6 +141,9 @@ impl Case {
     }
 }
 
+/// Why a stack without a store skips cases.
+pub(crate) const NO_STORE: &str = "the stack has no store";
+
 /// How a case is tried.
 #[derive(Clone, Copy)]
 enum Check {
@@ -99,7 +151,20 @@ enum Check {
     Server(fn(&Probe) -> anyhow::Result<()>),
     /// Disturbs the store, and leaves it as it found it; runs alone.
     Store(fn(&Probe, &mut dyn StoreControl) -> anyhow::Result<()>),
+    /// Starts and stops the server; runs alone and last.
+    Process(fn(&Probe, &mut Controls) -> anyhow::Result<()>),
 }
+
+/// What a case that starts and stops the server may use.
+struct Controls<'a> {
+    server: &'a mut dyn ServerControl,
+    store: Option<&'a mut dyn StoreControl>,
+}
+
+/// Why a case cannot be tried, as an error of it: the stack or the machine lacks what it is about, and says so.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct CannotTry(pub(crate) String);
 
 const fn server(name: &'static str, demands: &'static str, check: fn(&Probe) -> anyhow::Result<()>) -> Case {
     Case { name, demands, check: Check::Server(check) }
@@ -111,6 +176,14 @@ const fn store(
     check: fn(&Probe, &mut dyn StoreControl) -> anyhow::Result<()>,
 ) -> Case {
     Case { name, demands, check: Check::Store(check) }
+}
+
+const fn process(
+    name: &'static str,
+    demands: &'static str,
+    check: fn(&Probe, &mut Controls) -> anyhow::Result<()>,
+) -> Case {
+    Case { name, demands, check: Check::Process(check) }
 }
 
 /// What came of a case.
@@ -125,7 +198,7 @@ pub enum Outcome {
     /// The stack says it does not, but it does: the list of deviations is out of date.
     UnexpectedPass,
     /// Not tried, and why.
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 /// One case and what came of it.
@@ -139,12 +212,22 @@ pub struct CaseResult {
     pub elapsed: Duration,
 }
 
-/// Every case, in the order of [`run`]'s results: those that disturb the store last.
+/// Every case, in the order of [`run`]'s results: those that disturb the store, then those that stop the server.
 pub fn cases() -> &'static [Case] {
     static CASES: OnceLock<Vec<Case>> = OnceLock::new();
     CASES.get_or_init(|| {
-        let groups =
-            [answers::CASES, connections::CASES, bodies::CASES, malformed::CASES, crowds::CASES, stores::CASES];
+        let groups = [
+            answers::CASES,
+            // Early, since one of them waits for longer than any other.
+            clients::CASES,
+            connections::CASES,
+            bodies::CASES,
+            malformed::CASES,
+            crowds::CASES,
+            stores::CASES,
+            outages::CASES,
+            processes::CASES,
+        ];
         groups.into_iter().flatten().map(|case| Case { ..*case }).collect()
     })
 }
@@ -156,14 +239,17 @@ pub fn run(target: &mut Target, deviations: &[String]) -> Vec<CaseResult> {
 
 /// Tries some of the cases.
 fn run_only(target: &mut Target, deviations: &[String], wanted: &(dyn Fn(&Case) -> bool + Sync)) -> Vec<CaseResult> {
-    let probe = Probe::new(target.addr, target.modes, target.budget);
+    let probe = Probe::new(target.addr, target.modes, target.budget, target.crowd);
     let mut results = beside_each_other(&probe, wanted);
     for case in cases().iter().filter(|case| wanted(case)) {
-        let Check::Store(check) = case.check else { continue };
         let begun = Instant::now();
-        let outcome = match target.store.as_mut() {
-            Some(store) => outcome(check(&probe, &mut **store).map_err(|seen| restore(&mut **store, seen))),
-            None => Outcome::Skipped("the stack has no store"),
+        let outcome = match case.check {
+            Check::Server(_) => continue,
+            Check::Store(check) => with_store(&probe, target, check),
+            Check::Process(_) if rests_on_a_deviation(case, deviations) => {
+                Outcome::Skipped(format!("the stack does not stop as it should, and says so: {STOPS_ON_SIGTERM}"))
+            }
+            Check::Process(check) => with_process(&probe, target, check),
         };
         results.push(CaseResult { name: case.name, outcome, elapsed: begun.elapsed() });
     }
@@ -173,6 +259,29 @@ fn run_only(target: &mut Target, deviations: &[String], wanted: &(dyn Fn(&Case) 
         }
     }
     results
+}
+
+fn with_store(
+    probe: &Probe,
+    target: &mut Target,
+    check: fn(&Probe, &mut dyn StoreControl) -> anyhow::Result<()>,
+) -> Outcome {
+    match target.store.as_deref_mut() {
+        Some(store) => outcome(check(probe, store).map_err(|seen| restore(store, seen))),
+        None => Outcome::Skipped(NO_STORE.into()),
+    }
+}
+
+fn with_process(probe: &Probe, target: &mut Target, check: fn(&Probe, &mut Controls) -> anyhow::Result<()>) -> Outcome {
+    let Some(server) = target.server.as_deref_mut() else {
+        return Outcome::Skipped("the server's process is not ours".into());
+    };
+    let mut controls = Controls { server, store: target.store.as_deref_mut().map(|store| store as _) };
+    outcome(check(probe, &mut controls))
+}
+
+fn rests_on_a_deviation(case: &Case, deviations: &[String]) -> bool {
+    processes::REST_ON_STOPPING.contains(&case.name) && deviations.iter().any(|name| name == STOPS_ON_SIGTERM)
 }
 
 /// Runs the cases that leave the store alone.
@@ -203,6 +312,7 @@ fn beside_each_other(probe: &Probe, wanted: &(dyn Fn(&Case) -> bool + Sync)) -> 
 fn outcome(result: anyhow::Result<()>) -> Outcome {
     match result {
         Ok(()) => Outcome::Passed,
+        Err(error) if error.is::<CannotTry>() => Outcome::Skipped(format!("{error:#}")),
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }
 }

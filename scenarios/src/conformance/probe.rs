@@ -1,6 +1,6 @@
 //! What a case is given, and the steps most cases take.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,10 +16,12 @@ pub(super) const CHECK: &str = "/check";
 pub(super) const UNKNOWN: &str = "/no/such/path";
 
 /// A server under test.
+#[derive(Clone)]
 pub(super) struct Probe {
     addr: SocketAddr,
     modes: Vec<&'static str>,
     deadline: Instant,
+    crowd: usize,
 }
 
 /// What a cache route asks of the store.
@@ -42,12 +44,32 @@ impl Operation {
 }
 
 impl Probe {
-    pub(super) fn new(addr: SocketAddr, modes: &[Mode], budget: Duration) -> Self {
+    pub(super) fn new(addr: SocketAddr, modes: &[Mode], budget: Duration, crowd: usize) -> Self {
         let name = |mode: &Mode| match mode {
             Mode::Sync => "sync",
             Mode::Async => "async",
         };
-        Self { addr, modes: modes.iter().map(name).collect(), deadline: Instant::now() + budget }
+        Self { addr, modes: modes.iter().map(name).collect(), deadline: Instant::now() + budget, crowd }
+    }
+
+    /// The same for another server of the stack.
+    pub(super) fn at(&self, addr: SocketAddr) -> Self {
+        Self { addr, ..self.clone() }
+    }
+
+    /// The same with more time.
+    pub(super) fn later(&self, by: Duration) -> Self {
+        Self { deadline: self.deadline + by, ..self.clone() }
+    }
+
+    /// How many connections a crowd is.
+    pub(super) fn crowd(&self) -> usize {
+        self.crowd
+    }
+
+    /// Whether nobody listens any more.
+    pub(super) fn is_port_free(&self) -> bool {
+        TcpStream::connect(self.addr).is_err()
     }
 
     /// The paths of one operation, in each mode the stack answers.
@@ -67,6 +89,11 @@ impl Probe {
 
     pub(super) fn connect(&self) -> Result<Connection> {
         Connection::open(self.addr, self.deadline)
+    }
+
+    /// A connection with little room for what is not read.
+    pub(super) fn connect_narrow(&self) -> Result<Connection> {
+        Connection::open_narrow(self.addr, self.deadline)
     }
 
     pub(super) fn connect_many(&self, count: usize) -> Result<Vec<Connection>> {

@@ -17,11 +17,11 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much longer than the store's timeout an answer may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
 /// How long a server may take to find its store again.
-const RECOVERY: Duration = Duration::from_secs(10);
+pub(super) const RECOVERY: Duration = Duration::from_secs(10);
 /// A server has recovered when so many requests in a row succeed: more than it has store connections by default.
 const RECOVERED_IN_A_ROW: usize = 32;
 /// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(10);
+pub(super) const POLL: Duration = Duration::from_millis(10);
 /// The contract's values and keys.
 const VALUE_BYTES: usize = 1024;
 const KEYS: u32 = 100_000;
@@ -49,7 +49,7 @@ fn routes(probe: &Probe) -> Vec<(Operation, String)> {
 }
 
 /// A connection that bears a server whose store does not answer.
-fn patient(probe: &Probe) -> Result<Connection> {
+pub(super) fn patient(probe: &Probe) -> Result<Connection> {
     Ok(probe.connect()?.patience(STORE_TIMEOUT + SLACK))
 }
 
@@ -301,7 +301,7 @@ fn while_down(probe: &Probe, connection: &mut Connection) -> Result<()> {
 }
 
 /// Asks until so many answers in a row are as they should be; until then 503 is one too, and nothing else.
-fn expect_recovery(connection: &mut Connection, path: &str, wanted: &[u16]) -> Result<()> {
+pub(super) fn expect_recovery(connection: &mut Connection, path: &str, wanted: &[u16]) -> Result<()> {
     let deadline = Instant::now() + RECOVERY;
     let mut in_a_row = 0;
     while in_a_row < RECOVERED_IN_A_ROW {

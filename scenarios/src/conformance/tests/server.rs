@@ -1,7 +1,8 @@
 //! A small server on threads that meets every demand, or fails to in one chosen way.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,10 @@ use super::store::{MemoryStore, StoreConnection, StoreError};
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longer than any client waits.
+const FOR_EVER: Duration = Duration::from_secs(60);
+/// More connections than these are closed by [`Fault::ClosesCrowds`].
+const CROWDED: usize = 100;
 /// Threads of the pool that [`Fault::OwnsConnections`] has.
 const NAIVE_POOL: usize = 16;
 
@@ -27,49 +32,82 @@ pub(super) enum Fault {
     AnswersGarbage,
     AnswersPipelinedBackwards,
     AsksTwice,
+    BuffersWithoutLimit,
     ClosesAfterAnswer,
     ClosesAfterStoreError,
+    ClosesCrowds,
+    DiesOfResets,
+    DropsWhatIsInFlight,
+    ExitsWith1,
     IgnoresClose,
     IgnoresHttp10,
+    IgnoresSigterm,
     KeepsBadClients,
+    KeepsPort,
     LeavesBodies,
     LocksWhileAsking,
+    LosesHalfClosed,
     MatchesQueries,
+    NeedsPort,
     NeverReconnects,
     NoAllow,
     NoStore,
     OldDate,
     OneReadIsOneRequest,
     OwnsConnections,
+    Panics,
+    RefusesWithoutReason,
     SendsBodyToHead,
     ServerErrorIs500,
     ShortValues,
+    StartsAnyway,
+    WaitsForTheRest,
     WrongBody,
 }
 
-struct Server {
+pub(super) struct Server {
     fault: Fault,
     store: MemoryStore,
     /// What [`Fault::LocksWhileAsking`] locks.
     lock: Mutex<()>,
+    /// A handle of each connection there ever was.
+    streams: Mutex<Vec<TcpStream>>,
+    connected: AtomicUsize,
+    stopping: AtomicBool,
+    /// Set by a reset under [`Fault::DiesOfResets`].
+    dead: AtomicBool,
 }
 
-/// Starts a server on a free port; it ends with the test's process.
-pub(super) fn start(fault: Fault, store: &MemoryStore) -> SocketAddr {
+/// Starts a server on a free port; it ends with the test's process, if not before.
+pub(super) fn start(fault: Fault, store: &MemoryStore) -> (Arc<Server>, SocketAddr) {
     raise_open_files();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let server = Arc::new(Server { fault, store: store.clone(), lock: Mutex::new(()) });
+    let server = Arc::new(Server::new(fault, store));
+    let accepting = Arc::clone(&server);
     thread::spawn(move || match fault {
-        Fault::OwnsConnections => naive_pool(&listener, &server),
-        _ => {
-            for stream in listener.incoming().flatten() {
-                let server = Arc::clone(&server);
-                thread::spawn(move || server.serve(stream));
-            }
-        }
+        Fault::OwnsConnections => naive_pool(&listener, &accepting),
+        _ => accept(&listener, &accepting),
     });
-    addr
+    (server, addr)
+}
+
+fn accept(listener: &TcpListener, server: &Arc<Server>) {
+    for stream in listener.incoming().flatten() {
+        if server.stopping.load(Ordering::SeqCst) && server.fault != Fault::KeepsPort {
+            return;
+        }
+        let crowded = server.connected.fetch_add(1, Ordering::SeqCst) >= CROWDED;
+        if crowded && server.fault == Fault::ClosesCrowds || server.dead.load(Ordering::SeqCst) {
+            continue;
+        }
+        server.streams.lock().unwrap().push(stream.try_clone().unwrap());
+        let server = Arc::clone(server);
+        thread::spawn(move || {
+            server.serve(stream);
+            server.connected.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
 }
 
 /// Both ends of several hundred connections are in this process, and other tests' may be too.
@@ -115,7 +153,42 @@ enum Unusable {
 use Unusable::{Gone, Refused};
 
 impl Server {
-    fn serve(&self, mut stream: TcpStream) {
+    fn new(fault: Fault, store: &MemoryStore) -> Self {
+        Self {
+            fault,
+            store: store.clone(),
+            lock: Mutex::default(),
+            streams: Mutex::default(),
+            connected: AtomicUsize::default(),
+            stopping: AtomicBool::default(),
+            dead: AtomicBool::default(),
+        }
+    }
+
+    /// What a good server does on SIGTERM: requests that have come are answered, and nothing more is read.
+    pub(super) fn stop(&self, addr: SocketAddr) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let how = if self.fault == Fault::DropsWhatIsInFlight { Shutdown::Both } else { Shutdown::Read };
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(how);
+        }
+        // Wakes the accept loop, which then sees that it is over.
+        let _ = TcpStream::connect(addr);
+    }
+
+    pub(super) fn is_deserted(&self) -> bool {
+        self.connected.load(Ordering::SeqCst) == 0
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let stop = stream.try_clone().unwrap();
+        self.serve_until_closed(stream);
+        // The handle in `streams` keeps it open otherwise.
+        let _ = stop.shutdown(Shutdown::Both);
+    }
+
+    fn serve_until_closed(&self, mut stream: TcpStream) {
+        let mut writer = Writer::new(&stream, self.fault);
         let mut unread = Vec::new();
         let mut store = self.store.connect();
         let mut held_back: Option<Vec<u8>> = None;
@@ -130,9 +203,11 @@ impl Server {
                 held_back = Some(answer);
                 continue;
             }
-            if stream.write_all(&answer).and_then(|()| stream.write_all(&held_back.take().unwrap_or_default())).is_err()
-                || last
-            {
+            if self.fault == Fault::LosesHalfClosed && has_ended(&stream) {
+                return;
+            }
+            let written = writer.write(answer).and_then(|()| writer.write(held_back.take().unwrap_or_default()));
+            if written.is_err() || last {
                 return;
             }
         }
@@ -154,7 +229,7 @@ impl Server {
             if self.fault == Fault::OneReadIsOneRequest && !unread.is_empty() {
                 return Err(Refused(400));
             }
-            fill(stream, unread)?;
+            self.fill(stream, unread)?;
         };
         let head = String::from_utf8_lossy(&unread[..end]).into_owned();
         unread.drain(..end + 4);
@@ -166,6 +241,18 @@ impl Server {
             skip_body(stream, unread, body)?;
         }
         Ok(request)
+    }
+
+    fn fill(&self, stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(), Unusable> {
+        let filled = fill(stream, unread);
+        match self.fault {
+            Fault::WaitsForTheRest if filled.is_err() && !unread.is_empty() => thread::park_timeout(FOR_EVER),
+            Fault::DiesOfResets if filled.is_err() => {
+                self.dead.fetch_or(stream.read(&mut [0]).is_err() || !unread.is_empty(), Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        filled
     }
 
     fn parse(&self, head: &str) -> Result<(Request, Body), Unusable> {
@@ -254,7 +341,7 @@ impl Server {
         }
         if self.fault == Fault::AnswersEarly {
             let mut store = self.store.connect();
-            let server = Self { fault: Fault::Nothing, store: self.store.clone(), lock: Mutex::new(()) };
+            let server = Self::new(Fault::Nothing, &self.store);
             thread::spawn(move || ask(&server, &mut store));
             return 200;
         }
@@ -301,6 +388,40 @@ impl Server {
     fn refusal(&self, status: u16) -> Vec<u8> {
         self.render(status, "Connection: close\r\n", true)
     }
+}
+
+/// The way back to the client.
+enum Writer {
+    Direct(TcpStream),
+    /// Of [`Fault::BuffersWithoutLimit`].
+    Unbounded(mpsc::Sender<Vec<u8>>),
+}
+
+impl Writer {
+    fn new(stream: &TcpStream, fault: Fault) -> Self {
+        let mut stream = stream.try_clone().unwrap();
+        if fault != Fault::BuffersWithoutLimit {
+            return Self::Direct(stream);
+        }
+        let (sender, receiver) = mpsc::channel::<Vec<u8>>();
+        thread::spawn(move || receiver.into_iter().try_for_each(|bytes| stream.write_all(&bytes)));
+        Self::Unbounded(sender)
+    }
+
+    fn write(&mut self, bytes: Vec<u8>) -> std::io::Result<()> {
+        match self {
+            Self::Direct(stream) => stream.write_all(&bytes),
+            Self::Unbounded(sender) => sender.send(bytes).map_err(std::io::Error::other),
+        }
+    }
+}
+
+/// Whether the client has sent its last byte, and all were read.
+fn has_ended(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let ended = matches!(stream.peek(&mut [0]), Ok(0));
+    stream.set_nonblocking(false).unwrap();
+    ended
 }
 
 /// How long a body is.

@@ -1,0 +1,300 @@
+//! How the server starts, bears a crowd, and stops: cases that need its process.
+//!
+//! # What may be lost when a server stops
+//! Whoever keeps a connection alive may send a request at the very moment at which the server closes it, and no server
+//! can prevent that. So a request may be lost, but only whole, and only
+//! - if it was sent after SIGTERM, or
+//! - if the server closed the connection without having read it, which the kernel tells the client by a reset.
+//!
+//! Every other request is answered, and no answer ends in its middle.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Resource, getrlimit};
+
+use super::probe::{CHECK, Operation, Probe, expect_ok, expect_ok_for, get};
+use super::{CannotTry, Case, Controls, NO_STORE, STOPS_ON_SIGTERM, ServerControl, StartServer, Started, process};
+use crate::server::TAKES_PORT_0;
+use crate::wire::{Connection, Reply};
+
+/// What the contract grants a server after SIGTERM (5 s), and a little for a busy machine.
+const STOP_AT_MOST: Duration = Duration::from_secs(8);
+/// Connections that idle when the server is stopped.
+const IDLE_AT_STOP: usize = 20;
+/// Clients of a server that is stopped under load: twice the usual pool.
+const CLIENTS_AT_STOP: usize = 32;
+/// The load has begun when so many requests were answered.
+const ANSWERED_BEFORE_STOP: usize = 20 * CLIENTS_AT_STOP;
+/// Requests of each route that are at the store when the server is stopped: with four routes half the usual pool, so that
+/// /check is answered beside them.
+const IN_FLIGHT_EACH: usize = 2;
+/// Open files of a server that is asked to hold a crowd and cannot: enough to start, far too few to serve.
+const FEW_OPEN_FILES: u64 = 256;
+/// Descriptors of ours beside a crowd's, and connections that a server takes beside them.
+const SPARE: usize = 512;
+/// Every so many connections of a crowd, one is served.
+const SERVED_EVERY: usize = 500;
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+pub(super) const CASES: &[Case] = &[
+    process(STOPS_ON_SIGTERM, "SIGTERM beside idle connections: exit 0 within 5 s, and the port is free", stops),
+    process(
+        TAKES_PORT_0,
+        "`--listen ADDR:0`: the first line says which port it became; it answers there",
+        takes_port_0,
+    ),
+    process(
+        "requests_in_flight_at_sigterm_are_answered",
+        "SIGTERM while the store holds back its answers: they come, whole; then exit 0, and the port is free",
+        in_flight_at_stop,
+    ),
+    process(
+        "sigterm_under_load_drops_no_request",
+        "32 clients ask without pause: SIGTERM loses only requests sent after it, or left unread by a server that closes",
+        stop_under_load,
+    ),
+    process("ten_thousand_connections_are_held", "10 000 idle connections stay open, some of them are served", crowd),
+    process(
+        "too_few_descriptors_are_refused",
+        "room for 10 000 connections and 256 open files: exit 2 and a message about the limit",
+        few_descriptors,
+    ),
+    process("nothing_panics", "no server of this suite has printed a Rust panic or a runtime's last words", no_panics),
+];
+
+/// Cases that mean nothing for a server that does not stop as it should.
+pub(super) const REST_ON_STOPPING: [&str; 2] =
+    ["requests_in_flight_at_sigterm_are_answered", "sigterm_under_load_drops_no_request"];
+
+/// Starts another server.
+fn fresh(probe: &Probe, server: &mut dyn ServerControl, how: StartServer) -> Result<Probe> {
+    match server.start(how)? {
+        Started::Ready(addr) => Ok(probe.at(addr)),
+        Started::Refused(said) => bail!("the server refuses to start: {said}"),
+    }
+}
+
+fn stops(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    let mut idle = probe.connect_many(2 * IDLE_AT_STOP)?;
+    for connection in idle.iter_mut().skip(IDLE_AT_STOP) {
+        expect_ok_for(connection, CHECK)?;
+    }
+    controls.server.terminate()?;
+    expect_stopped(probe, controls.server)
+}
+
+/// Demands what SIGTERM demands.
+fn expect_stopped(probe: &Probe, server: &mut dyn ServerControl) -> Result<()> {
+    let code = server.wait(STOP_AT_MOST).context("after SIGTERM")?;
+    ensure!(
+        code == Some(0),
+        "after SIGTERM: {}",
+        code.map_or("killed by it".into(), |code| format!("exit code {code}"))
+    );
+    ensure!(probe.is_port_free(), "something still listens on the port after the server has ended");
+    Ok(())
+}
+
+fn takes_port_0(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    let how = StartServer { insists_on_port_0: true, ..StartServer::default() };
+    fresh(probe, controls.server, how)?.expect_alive()
+}
+
+fn in_flight_at_stop(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    // A machine that is busy elsewhere may let a short pause pass before the server has read the requests.
+    for pause in [400, 1200, 3600].map(Duration::from_millis) {
+        let probe = fresh(probe, controls.server, StartServer::default())?;
+        if in_flight_during(pause, &probe, controls)? == AtStop::InFlight {
+            return Ok(());
+        }
+    }
+    bail!("{CHECK} is answered only when the store is: three pauses, three times too late")
+}
+
+#[derive(PartialEq, Eq)]
+enum AtStop {
+    InFlight,
+    Over,
+}
+
+fn in_flight_during(pause: Duration, probe: &Probe, controls: &mut Controls) -> Result<AtStop> {
+    let Some(store) = controls.store.as_deref_mut() else { bail!(CannotTry(NO_STORE.into())) };
+    let mut asking = Vec::new();
+    for path in Operation::ALL.into_iter().flat_map(|operation| probe.paths(operation)) {
+        for _ in 0..IN_FLIGHT_EACH {
+            let mut connection = probe.connect()?;
+            // So that the server knows the connection, and its store.
+            expect_ok_for(&mut connection, &path)?;
+            asking.push((connection, path.clone()));
+        }
+    }
+    let begun = Instant::now();
+    store.pause(pause)?;
+    for (connection, path) in &mut asking {
+        connection.send(get(path))?;
+    }
+    // More than once and on new connections, so that the last one comes when the requests have surely been read.
+    while begun.elapsed() < pause / 2 {
+        expect_ok_for(&mut probe.connect()?, CHECK).context("while the store is paused")?;
+        thread::sleep(POLL);
+    }
+    controls.server.terminate()?;
+    let seen = if begun.elapsed() < pause { AtStop::InFlight } else { AtStop::Over };
+    for (connection, path) in &mut asking {
+        let context = || format!("{path}, at the store when SIGTERM came");
+        connection.answer().and_then(|answer| expect_ok(&answer)).with_context(context)?;
+        connection.expect_closed().with_context(context)?;
+    }
+    expect_stopped(probe, controls.server)?;
+    Ok(seen)
+}
+
+/// What a case of stopping under load knows.
+struct Load<'a> {
+    probe: &'a Probe,
+    answered: AtomicUsize,
+    stopping: AtomicBool,
+    failed: AtomicBool,
+}
+
+fn stop_under_load(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    let probe = fresh(probe, controls.server, StartServer::default())?;
+    let load = Load {
+        probe: &probe,
+        answered: AtomicUsize::new(0),
+        stopping: AtomicBool::new(false),
+        failed: AtomicBool::new(false),
+    };
+    thread::scope(|scope| -> Result<()> {
+        let clients: Vec<_> = (0..CLIENTS_AT_STOP).map(|number| scope.spawn(move_client(&load, number))).collect();
+        while load.answered.load(Ordering::Relaxed) < ANSWERED_BEFORE_STOP && !load.failed.load(Ordering::Relaxed) {
+            thread::sleep(POLL);
+        }
+        // Before the signal: whoever sees it unset has sent a request before SIGTERM.
+        load.stopping.store(true, Ordering::SeqCst);
+        controls.server.terminate()?;
+        clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))
+    })?;
+    expect_stopped(&probe, controls.server)
+}
+
+fn move_client<'a>(load: &'a Load, number: usize) -> impl FnOnce() -> Result<()> + use<'a> {
+    move || {
+        let asked = load.ask_until_closed(number).with_context(|| format!("client {number}"));
+        if asked.is_err() {
+            load.failed.store(true, Ordering::Relaxed);
+        }
+        asked
+    }
+}
+
+impl Load<'_> {
+    /// One client: the next request when the last is answered, until the server closes.
+    fn ask_until_closed(&self, number: usize) -> Result<()> {
+        let paths = self.probe.known_paths();
+        let mut connection = self.probe.connect()?;
+        for path in paths.iter().cycle().skip(number) {
+            let sent = connection.send(get(path));
+            let before_stop = !self.stopping.load(Ordering::SeqCst);
+            let reply = match sent {
+                Ok(()) => connection.reply().with_context(|| path.clone())?,
+                Err(_) => Reply::Reset,
+            };
+            match reply {
+                Reply::Answer(answer) => expect_ok(&answer).with_context(|| path.clone())?,
+                Reply::Closed if before_stop => bail!("{path}: read before SIGTERM, and never answered"),
+                Reply::Reset if !self.stopping.load(Ordering::SeqCst) => bail!("{path}: reset before SIGTERM"),
+                Reply::Closed | Reply::Reset => return Ok(()),
+            }
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// One crowd at a time: two would be more than most machines have descriptors for.
+static CROWDED: Mutex<()> = Mutex::new(());
+
+fn crowd(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    require_room(probe.crowd())?;
+    let begun = Instant::now();
+    let _alone = CROWDED.lock().unwrap_or_else(PoisonError::into_inner);
+    let probe = probe.later(begun.elapsed());
+    let how = StartServer { max_connections: Some(with_spare(probe.crowd())), ..StartServer::default() };
+    let probe = match controls.server.start(how)? {
+        Started::Ready(addr) => probe.at(addr),
+        Started::Refused(said) if names_the_limit(&said) => bail!(CannotTry(format!("the server refuses: {said}"))),
+        Started::Refused(said) => bail!("the server refuses to start, and does not say for lack of what: {said}"),
+    };
+    let mut crowd = probe.connect_many(probe.crowd()).context("while the crowd gathers")?;
+    let paths = probe.known_paths();
+    for connection in crowd.iter_mut().rev().step_by(SERVED_EVERY) {
+        for path in &paths {
+            expect_ok_for(connection, path).context("on one of the crowd")?;
+        }
+    }
+    // The last one was served, so the server has had the time to drop the others if it cannot hold them.
+    let mut lost = 0;
+    for connection in &crowd {
+        lost += usize::from(!connection.is_quiet()?);
+    }
+    ensure!(lost == 0, "the server has closed {lost} of {} idle connections", crowd.len());
+    // By resets, which leave no port in TIME_WAIT.
+    crowd.into_iter().try_for_each(Connection::reset)?;
+    probe.expect_alive()
+}
+
+fn with_spare(connections: usize) -> u32 {
+    u32::try_from(connections + SPARE).unwrap_or(u32::MAX)
+}
+
+/// Says what of the machine is too small for a crowd.
+fn require_room(crowd: usize) -> Result<()> {
+    let needed = crowd + SPARE;
+    let soft = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if soft < needed as u64 {
+        bail!(CannotTry(format!("this machine allows {soft} open files, and {needed} are needed (`ulimit -Hn`)")));
+    }
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range.split_whitespace().filter_map(|end| end.parse::<usize>().ok());
+    if let (Some(low), Some(high)) = (ends.next(), ends.next())
+        && high.saturating_sub(low) < needed
+    {
+        bail!(CannotTry(format!("this machine has the ports {low} to {high} for clients, and {needed} are needed")));
+    }
+    Ok(())
+}
+
+fn few_descriptors(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    let how = StartServer {
+        max_connections: Some(with_spare(probe.crowd())),
+        open_files_max: Some(FEW_OPEN_FILES),
+        ..StartServer::default()
+    };
+    match controls.server.start(how)? {
+        Started::Refused(said) => ensure!(names_the_limit(&said), "the message does not name the limit: {said}"),
+        Started::Ready(_) => bail!("the server starts, although it cannot hold what it is asked to"),
+    }
+    Ok(())
+}
+
+/// Whether a message is about open files.
+fn names_the_limit(said: &str) -> bool {
+    let said = said.to_lowercase();
+    ["open files", "descriptor", "nofile", "ulimit"].iter().any(|word| said.contains(word))
+}
+
+fn no_panics(_: &Probe, controls: &mut Controls) -> Result<()> {
+    const LAST_WORDS: [&str; 4] = ["panicked at", "has overflowed its stack", "fatal runtime error", "Traceback (most"];
+    let log = controls.server.log()?;
+    match log.lines().find(|line| LAST_WORDS.iter().any(|words| line.contains(words))) {
+        Some(line) => bail!("a server printed: {line}"),
+        None => Ok(()),
+    }
+}
