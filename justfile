@@ -16,6 +16,14 @@ bench-all *options:
 bench-quick *options:
     cargo bench-quick "$@"
 
+# the whole field over redis-server, one worker pinned and then all CPUs: both panels (needs redis-server)
+bench-stacks *options:
+    cargo xtask bench-stacks "$@"
+
+# five stacks built with {mimalloc, system malloc} × {thin, fat LTO}, compared in one run
+bench-build *options:
+    cargo xtask bench-build "$@"
+
 # every scenario file there is (long)
 bench-everything *options:
     cargo xtask bench-everything "$@"

@@ -44,7 +44,7 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text or md
+        /// Print one format instead: text, md, or builds (of a run of bench-build)
         #[arg(long)]
         format: Option<String>,
     },

@@ -1,4 +1,8 @@
 //! The verbs that end in `stackbench`.
+//!
+//! # Layout
+//! - [`stacks`]: the whole field in two placements.
+//! - [`builds`]: the same stacks in several builds.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,12 +18,19 @@ use crate::{
     exit_code,
 };
 
+pub mod builds;
+pub mod stacks;
+
 /// The main job: the study the suite began with, and the same without its waits.
 const MAIN_SCENARIOS: [&str; 2] = ["cache", "cache-nodelay"];
 /// Enough for a range; `--publish` runs more.
 const TRIALS: &str = "3";
 /// Keeps the main job under an hour on two cores; the study's own windows are `--duration 10s`.
 const DURATION: &str = "4s";
+/// What `bench-quick` looks at: one stack of each of the five models that the comparison is about, and the ceiling. The
+/// whole field would take more than the two minutes that a look may take. Of the two stacks on may it is the one that
+/// conforms fully.
+const QUICK_STACKS: &str = "thread-pool,tokio,async-std,smol,may,null";
 
 /// `bench-all`.
 pub fn all(options: &[OsString]) -> Result<ExitCode> {
@@ -29,6 +40,9 @@ pub fn all(options: &[OsString]) -> Result<ExitCode> {
 /// `bench-quick`.
 pub fn quick(options: &[OsString]) -> Result<ExitCode> {
     let mut words = vec![OsString::from("--quick")];
+    if !has(options, "--stacks") {
+        words.extend(["--stacks", QUICK_STACKS].map(OsString::from));
+    }
     words.extend_from_slice(options);
     measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), &words)
 }
@@ -56,16 +70,23 @@ fn measure(scenarios: Vec<OsString>, options: &[OsString]) -> Result<ExitCode> {
 
 /// Builds all, then becomes `stackbench` with these words, where the user stands: paths in the words are the user's.
 fn stackbench<'a>(words: impl Iterator<Item = &'a OsString>) -> Result<ExitCode> {
+    match built_stackbench()? {
+        Ok(program) => Err(replace(Command::new(program).args(words))),
+        Err(code) => Ok(code),
+    }
+}
+
+/// Builds all. Then the path of `stackbench`, or the exit code of the build that failed.
+pub fn built_stackbench() -> Result<Result<PathBuf, ExitCode>> {
     let status = build_all()?;
     if !status.success() {
-        return Ok(exit_code(status));
+        return Ok(Err(exit_code(status)));
     }
-    let program = target_dir()?.join("release/stackbench");
-    Err(replace(Command::new(program).args(words)))
+    Ok(Ok(target_dir()?.join("release/stackbench")))
 }
 
 /// The user's options, and before them the defaults that these do not replace.
-fn with_defaults(options: &[OsString]) -> Vec<OsString> {
+pub fn with_defaults(options: &[OsString]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     // `--publish` has a number of trials of its own.
     if !["--trials", "--publish"].iter().any(|flag| has(options, flag)) {
@@ -79,7 +100,7 @@ fn with_defaults(options: &[OsString]) -> Vec<OsString> {
 }
 
 /// Whether an option is given, as `--flag value` or `--flag=value`.
-fn has(options: &[OsString], flag: &str) -> bool {
+pub fn has(options: &[OsString], flag: &str) -> bool {
     let is = |word: &OsStr| {
         word.to_string_lossy().strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     };

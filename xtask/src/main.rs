@@ -30,6 +30,12 @@ type Verb = (&'static str, &'static str, fn(&[OsString]) -> Result<ExitCode>);
 const VERBS: &[Verb] = &[
     ("bench-all", "build all, measure the default stacks with the main scenarios, print the table", bench::all),
     ("bench-quick", "the same in about a minute: fewer connections, one short trial each", bench::quick),
+    (
+        "bench-stacks",
+        "the whole field over redis-server: one worker pinned, then all CPUs",
+        bench::stacks::bench_stacks,
+    ),
+    ("bench-build", "five stacks × {mimalloc, system malloc} × {thin, fat LTO} in one run", bench::builds::bench_build),
     ("bench-everything", "every scenario file there is", bench::everything),
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),

@@ -2,6 +2,7 @@
 
 use crate::dir::Run;
 
+mod builds;
 pub mod cards;
 mod markdown;
 mod terminal;
@@ -13,10 +14,13 @@ pub enum Format {
     Terminal,
     /// GitHub's Markdown.
     Markdown,
+    /// Builds of the same stacks side by side.
+    Builds,
 }
 
 /// Formats by the names that command lines use.
-pub const FORMATS: &[(&str, Format)] = &[("text", Format::Terminal), ("md", Format::Markdown)];
+pub const FORMATS: &[(&str, Format)] =
+    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds)];
 
 impl Format {
     /// Draws a run.
@@ -24,6 +28,7 @@ impl Format {
         match self {
             Self::Terminal => terminal::draw(run),
             Self::Markdown => markdown::draw(run),
+            Self::Builds => builds::draw(run),
         }
     }
 
@@ -115,7 +120,7 @@ mod tests {
     fn a_run_without_rows_says_so() {
         let run = Run { rows: Vec::new(), ..run() };
         for (_, format) in FORMATS {
-            assert!(format.draw(&run).contains("There are no rows"));
+            assert!(format.draw(&run).contains("There are no "));
         }
     }
 

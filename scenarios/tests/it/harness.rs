@@ -116,6 +116,12 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// The folder of the workspace's release programs: that of `stackbench` itself when the tests are built for release.
+pub fn programs() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir));
+    target.join("release")
+}
+
 /// The folder of the deliberately bad servers.
 pub fn traps() -> String {
     root().join("scenarios/tests/stacks").display().to_string()

@@ -5,4 +5,6 @@ mod conformance;
 mod harness;
 mod interruption;
 mod rows;
+mod steps;
+mod stranger;
 mod traps;
