@@ -15,10 +15,10 @@ use stack_contract::limits::{HEAD_TIMEOUT, MAX_BODY_BYTES};
 use crate::Connection;
 
 /// How long a client that could not know of the end may go on sending before the connection is closed for good.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of it is read and thrown away: the longest body that would have been taken, twice.
-const LINGER_BYTES: usize = 2 * MAX_BODY_BYTES as usize;
+pub const LINGER_BYTES: usize = 2 * MAX_BODY_BYTES as usize;
 
 /// One connection.
 #[derive(Debug)]

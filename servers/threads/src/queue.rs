@@ -44,6 +44,18 @@ impl<T> Queue<T> {
         woken.iter().rev().for_each(|sleeper| sleeper.wake());
     }
 
+    /// Adds one item and wakes a thread for it, if one sleeps.
+    pub fn push_one(&self, item: T) {
+        let woken = {
+            let mut state = self.state();
+            state.items.push_back(item);
+            state.sleepers.pop()
+        };
+        if let Some(sleeper) = woken {
+            sleeper.wake();
+        }
+    }
+
     /// Puts an item behind all others. Wakes nobody, because whoever calls this takes the first one right after.
     pub fn put_back(&self, item: T) {
         self.state().items.push_back(item);
@@ -125,7 +137,7 @@ mod tests {
             until_asleep(&queue, name + 1);
         }
         for name in (0..3).rev() {
-            queue.push(&mut vec![7]);
+            queue.push_one(7);
             assert_eq!(taken.recv_timeout(DEADLINE), Ok((name, 7)));
         }
     }
