@@ -1,0 +1,179 @@
+//! A thread with a runtime of its own: accept, sweep, drain.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    net::TcpListener,
+    rc::Rc,
+    sync::{Arc, mpsc},
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use compio::{
+    driver::ProactorBuilder,
+    net::{TcpListener as RingListener, TcpStream},
+    runtime::{ResumeUnwind, Runtime, spawn},
+    time,
+};
+use slab::Slab;
+use stack_contract::limits::DRAIN_TIMEOUT;
+use stack_resp::Target;
+
+use crate::{
+    places::Places,
+    pool::BlockingPool,
+    serve::{Peer, serve},
+    store::{LocalStore, drive},
+};
+
+/// Entries of a ring's submission queue; the completion queue has twice as many. Enough for the answers of thousands of
+/// connections to be collected at once.
+const RING_ENTRIES: u32 = 4096;
+
+/// Wakes from the threads of the pool that may wait for the worker; when it is full, a thread spins.
+const WAKES: usize = 4096;
+
+/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often slow clients are looked for; also how late they may be found.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    pub target: Target,
+    pub pool: BlockingPool,
+    pub places: Places,
+}
+
+/// What all connections of a worker share.
+pub struct Worker {
+    pub shared: Arc<Shared>,
+    pub store: Rc<LocalStore>,
+    peers: RefCell<Slab<Rc<Peer>>>,
+    stopping: Cell<bool>,
+    /// The time of the last sweep: near enough for clocks that are looked at once a sweep.
+    swept: Cell<Instant>,
+    /// Who waits for the last connection to end.
+    emptied: Cell<Option<Waker>>,
+}
+
+/// A runtime on a ring of its own.
+///
+/// # Errors
+/// When this machine has no io_uring to give: there is no other driver.
+pub fn runtime() -> Result<Runtime> {
+    let mut ring = ProactorBuilder::new();
+    ring.capacity(RING_ENTRIES);
+    Runtime::builder().with_proactor(ring).sync_queue_size(WAKES).build().map_err(|error| {
+        anyhow!(
+            "this machine gives us no io_uring ({error}), and this stack has no other driver; see \
+             kernel.io_uring_disabled, the seccomp profile of a container, and the limit of locked memory (ulimit -l)"
+        )
+    })
+}
+
+/// A worker's thread. `connected` is dropped after the first attempt to reach the store.
+pub fn run(listener: TcpListener, shared: Arc<Shared>, connected: mpsc::Sender<()>) -> Result<()> {
+    let runtime = runtime()?;
+    // As a task, because the runtime polls what it blocks on at every turn.
+    runtime.block_on(async {
+        let work = spawn(async move {
+            let store = LocalStore::new(&shared.target);
+            spawn(drive(Rc::clone(&store), shared.target.clone(), connected)).detach();
+            let worker = Rc::new(Worker {
+                shared,
+                store,
+                peers: RefCell::default(),
+                stopping: Cell::new(false),
+                swept: Cell::new(Instant::now()),
+                emptied: Cell::default(),
+            });
+            spawn(sweep(Rc::clone(&worker))).detach();
+            // The ring waits for a socket by itself, and would be told `EAGAIN` by one that does not block.
+            accept(&worker, RingListener::from_std(listener).context("cannot accept")?).await;
+            worker.drain().await;
+            Ok(())
+        });
+        work.await.resume_unwind().unwrap_or(Ok(()))
+    })
+}
+
+async fn accept(worker: &Rc<Worker>, listener: RingListener) {
+    let places = &worker.shared.places;
+    while places.take().await {
+        let accepted = match listener.accept().await {
+            Ok((stream, _)) => stream.set_nodelay(true).map(|()| stream),
+            Err(error) => Err(error),
+        };
+        let error = match accepted {
+            Ok(stream) => {
+                spawn(attend(Rc::clone(worker), stream)).detach();
+                continue;
+            }
+            Err(error) => error,
+        };
+        places.release();
+        // The client gave up before we came to it.
+        if error.kind() != io::ErrorKind::ConnectionAborted && !places.are_closed() {
+            eprintln!("accept: {error}");
+            time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// A connection's task.
+async fn attend(worker: Rc<Worker>, stream: TcpStream) {
+    let peer = Rc::new(Peer::new(stream));
+    let index = worker.peers.borrow_mut().insert(Rc::clone(&peer));
+    serve(&worker, &peer).await;
+    worker.peers.borrow_mut().remove(index);
+    // Closes the socket before another one may be accepted.
+    drop(peer);
+    worker.shared.places.release();
+    if worker.peers.borrow().is_empty()
+        && let Some(waker) = worker.emptied.take()
+    {
+        waker.wake();
+    }
+}
+
+/// Looks for clients that take too long.
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        time::sleep(SWEEP).await;
+        let now = Instant::now();
+        worker.swept.set(now);
+        worker.peers.borrow().iter().for_each(|(_, peer)| peer.check(now));
+    }
+}
+
+impl Worker {
+    /// Whether the server is to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// After that time, or up to [`SWEEP`] later.
+    pub fn later(&self, time: Duration) -> Instant {
+        self.swept.get() + SWEEP + time
+    }
+
+    /// Lets what is in flight finish. What is not done by then is cut off.
+    async fn drain(&self) {
+        self.stopping.set(true);
+        self.peers.borrow().iter().for_each(|(_, peer)| peer.end_if_idle());
+        let emptied = poll_fn(|context| {
+            if self.peers.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            self.emptied.set(Some(context.waker().clone()));
+            Poll::Pending
+        });
+        let _ = time::timeout(DRAIN_TIMEOUT, emptied).await;
+    }
+}
