@@ -15,6 +15,7 @@ pub struct PooledStore(Arc<Pool>);
 
 struct Pool {
     /// The last one used is used first. Never held while a coroutine is suspended.
+    #[expect(clippy::vec_box, reason = "moved out and in for each command")]
     free: Mutex<Vec<Box<BlockingStore<Coroutines>>>>,
     /// How many are free.
     count: Semphore,
