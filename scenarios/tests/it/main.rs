@@ -1,6 +1,7 @@
 //! The harness from outside: its command line, its files, and what it leaves behind, with real servers and real stores.
 
 mod bad_input;
+mod cards;
 mod conformance;
 mod harness;
 mod interruption;
