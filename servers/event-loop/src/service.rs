@@ -27,6 +27,14 @@ pub struct Ticket {
     pub(crate) generation: u32,
 }
 
+impl Ticket {
+    /// The number of its connection. It is given to another one when that has ended, so that numbers stay small.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// What a loop does for its requests.
 ///
 /// In each turn of the loop: [`begin_turn`](Self::begin_turn); [`ready`](Self::ready) and [`begin`](Self::begin) in any
