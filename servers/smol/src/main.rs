@@ -2,9 +2,9 @@
 
 mod runtime;
 
-use std::{net::TcpListener, process::ExitCode};
+use std::{net::TcpListener, num::NonZeroUsize, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use async_io::Async;
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_hyper_service::{Stores, answer, serve};
@@ -26,7 +26,10 @@ fn main() -> ExitCode {
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
     let (workers, max_connections) = (args.workers, args.max_connections);
-    runtime::run(args, async move {
+    blocking::set_max_blocking_threads(NonZeroUsize::new(args.pool as usize).context("--pool 0")?);
+    stack_smol_parts::start(workers)?;
+    // What is still busy when this returns had its time to drain, and ends with the process.
+    stack_smol_parts::block_on(async move {
         let asynchronous = MultiplexedStore::connect_on(&Smol, &target, workers).await;
         // For the rest of the program's life: spares a count of references for every request.
         let stores: &'static _ = Box::leak(Box::new(Stores { sync: BridgedStore::new(Smol, target), asynchronous }));
