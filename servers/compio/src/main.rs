@@ -4,11 +4,9 @@
 //! - [`worker`]: a thread with its runtime: accept, sweep, drain
 //! - [`serve`]: one client's connection
 //! - [`store`]: the worker's multiplexed store connection
-//! - [`pool`]: threads that block on the store
 //! - [`places`]: how many connections are served at once
 
 mod places;
-mod pool;
 mod serve;
 mod store;
 mod worker;
@@ -27,9 +25,10 @@ use rustix::{
 };
 use socket2::SockRef;
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
+use stack_core::BlockingPool;
 use stack_resp::Target;
 
-use crate::{places::Places, pool::BlockingPool, worker::Shared};
+use crate::{places::Places, worker::Shared};
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
@@ -50,7 +49,7 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     // Each worker makes its own, on its thread; whether that is possible shows here, while there still is time to refuse.
     drop(worker::runtime()?);
     let shared = Arc::new(Shared {
-        pool: BlockingPool::start(args.pool, &target)?,
+        pool: BlockingPool::start(&target, args.pool)?,
         target,
         places: Places::new(args.max_connections),
     });

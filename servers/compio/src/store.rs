@@ -214,3 +214,75 @@ impl AsyncStore for LocalStore {
         self.ask(Command::Set(key, value)).await?.written()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    fn store() -> Rc<LocalStore> {
+        LocalStore::new(&Target::parse("redis://127.0.0.1:1").unwrap())
+    }
+
+    fn connected() -> Rc<LocalStore> {
+        let store = store();
+        store.multiplexer.borrow_mut().connecting();
+        store.multiplexer.borrow_mut().connected(Instant::now());
+        store
+    }
+
+    fn receive(store: &LocalStore, bytes: &[u8]) {
+        store.multiplexer.borrow_mut().receive(bytes, Instant::now());
+        store.settle();
+    }
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn replies_find_their_requests_and_leave_nothing_behind() {
+        let store = connected();
+        {
+            let (mut first, mut second) = (pin!(store.get(Key::new(1))), pin!(store.set(Key::new(2), b"x")));
+            assert!(first.as_mut().poll(&mut context()).is_pending());
+            assert!(second.as_mut().poll(&mut context()).is_pending());
+            receive(&store, b"$-1\r\n+OK\r\n");
+            assert_eq!(second.as_mut().poll(&mut context()), Poll::Ready(Ok(())));
+            assert_eq!(first.as_mut().poll(&mut context()), Poll::Ready(Ok(Lookup::Miss)));
+        }
+        assert!(store.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_request_without_a_connection_fails_at_once() {
+        let store = store();
+        let request = pin!(store.get(Key::new(1)));
+        assert_eq!(request.poll(&mut context()), Poll::Ready(Err(StoreError::Unavailable)));
+    }
+
+    #[test]
+    fn a_forsaken_request_is_forgotten_when_its_reply_comes() {
+        let store = connected();
+        {
+            let request = pin!(store.get(Key::new(1)));
+            assert!(request.poll(&mut context()).is_pending());
+        }
+        assert_eq!(store.waiting.borrow().len(), 1, "its ticket is the multiplexer's");
+        receive(&store, b"$1\r\nv\r\n");
+        assert!(store.waiting.borrow().is_empty());
+    }
+
+    #[test]
+    fn the_writer_is_woken_once_for_the_commands_of_many() {
+        let store = connected();
+        assert!(store.poll_output(&context()).is_pending());
+        let (first, second) = (pin!(store.get(Key::new(1))), pin!(store.get(Key::new(2))));
+        assert!(first.poll(&mut context()).is_pending() && second.poll(&mut context()).is_pending());
+        assert!(store.writer.take().is_none(), "it was woken by the first");
+        assert!(store.poll_output(&context()).is_ready());
+        let output = store.multiplexer.borrow_mut().take_output(Vec::new());
+        assert_eq!(output.iter().filter(|byte| **byte == b'*').count(), 2);
+    }
+}

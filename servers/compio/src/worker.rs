@@ -20,11 +20,11 @@ use compio::{
 };
 use slab::Slab;
 use stack_contract::limits::DRAIN_TIMEOUT;
+use stack_core::BlockingPool;
 use stack_resp::Target;
 
 use crate::{
     places::Places,
-    pool::BlockingPool,
     serve::{Peer, serve},
     store::{LocalStore, drive},
 };
