@@ -2,12 +2,53 @@
 
 use std::{
     cell::Cell,
+    fs,
     sync::atomic::{AtomicUsize, Ordering},
 };
+
+use thiserror::Error;
 
 /// The stack of a coroutine, in words of 8 bytes: 64 KiB, of which only what was touched takes memory. An overflow hits
 /// a guard page and ends the program with SIGSEGV, so there is a wide margin; see the stack's card for what is used.
 pub const STACK_WORDS: usize = 8 * 1024;
+
+/// Memory mappings of one coroutine: its stack and the guard page below.
+const MAPPINGS: u64 = 2;
+
+/// Memory mappings for all else, among them the thousand stacks that may keeps in stock.
+const SPARE_MAPPINGS: u64 = 4096;
+
+/// Where Linux says how many memory mappings a process may have.
+const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
+
+/// There cannot be so many coroutines.
+#[derive(Debug, Error)]
+#[error(
+    "{connections} connections need {needed} memory mappings for the stacks of their coroutines, but the system allows \
+     {allowed}: raise it (`sysctl -w vm.max_map_count={needed}` as root) or ask for fewer connections"
+)]
+pub struct MappingsError {
+    /// What was asked for.
+    pub connections: u32,
+    /// The mappings that takes.
+    pub needed: u64,
+    /// The mappings there may be.
+    pub allowed: u64,
+}
+
+/// Whether there can be a coroutine for each of so many connections. If there is no memory for a stack, may panics.
+///
+/// # Errors
+/// When the system does not allow so many memory mappings. The message names both figures and the remedy.
+pub fn require_stacks(connections: u32) -> Result<(), MappingsError> {
+    let needed = MAPPINGS * u64::from(connections) + SPARE_MAPPINGS;
+    let limit = fs::read_to_string(MAX_MAP_COUNT).ok().and_then(|text| text.trim().parse().ok());
+    match limit {
+        Some(allowed) if allowed < needed => Err(MappingsError { connections, needed, allowed }),
+        // A system that does not say has no such limit.
+        _ => Ok(()),
+    }
+}
 
 /// Sets may up. To be called before the first coroutine is made.
 pub fn configure(workers: u32) {
@@ -27,4 +68,19 @@ thread_local! {
 #[inline(never)]
 pub(crate) fn thread_number() -> usize {
     THREAD.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_without_room_for_its_stacks_is_refused_with_the_remedy() {
+        require_stacks(10_000).unwrap();
+        // More than any system allows.
+        let message = require_stacks(u32::MAX).unwrap_err().to_string();
+        for part in ["4294967295 connections", "8589938686", "vm.max_map_count"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::{
     io,
     net::{TcpListener, TcpStream},
     os::fd::AsRawFd,
+    panic::{self, AssertUnwindSafe},
+    process,
     time::Duration,
 };
 
@@ -18,6 +20,9 @@ use crate::{client::Client, registry::Registry};
 /// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
+const EXIT_BROKEN: i32 = 1;
+
 /// Accepts until the registry is told to stop.
 ///
 /// # Errors
@@ -26,7 +31,11 @@ pub fn start(listener: TcpListener, stores: Stores, registry: &'static Registry)
     let listener = Watched::new(listener)?;
     registry.open(listener.waker());
     go!(move || {
-        accept_all(&listener, &stores, registry);
+        let accepting = AssertUnwindSafe(|| accept_all(&listener, &stores, registry));
+        if panic::catch_unwind(accepting).is_err() {
+            // Most likely no memory for one more stack. Better no server than one that is deaf.
+            process::exit(EXIT_BROKEN);
+        }
         // First, so that whoever sees that it is closed finds nobody listening.
         drop(listener);
         registry.close();

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
+    runtime::require_stacks(args.max_connections)?;
     runtime::configure(args.workers);
     let stores = Stores::start(&target, args);
     // For the rest of the program's life, like the coroutines that use it.
