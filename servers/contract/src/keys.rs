@@ -58,6 +58,12 @@ pub fn draw() -> Key {
     Key::new(SEQUENCE[position as usize % DRAWS])
 }
 
+/// Lets this thread's walk begin where that of a program's thread of this number would: for a stack of many processes, in
+/// each of which the first thread would otherwise take the same walk.
+pub fn begin_walk(number: u32) {
+    POSITION.set(number.wrapping_mul(STRIDE));
+}
+
 /// The name of a key, made without an allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
