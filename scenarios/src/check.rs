@@ -22,7 +22,7 @@ use stackbench_reports::row::Placement;
 use self::servers::Servers;
 use crate::{
     conformance::{
-        self, CaseResult, NO_STORE, Outcome, StoreControl, Target,
+        self, Case, CaseResult, NO_STORE, Outcome, StoreControl, Target,
         soak::{self, Soaked},
     },
     guard::Guard,
@@ -58,6 +58,9 @@ pub struct CheckArgs {
     /// What one stack's cases may take together; more on a busy machine
     #[arg(long, value_name = "T", value_parser = parse_duration, default_value = "15s")]
     pub budget: Duration,
+    /// Cases to try, by name [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", conflicts_with = "soak", value_parser = case_name)]
+    pub cases: Vec<String>,
     /// Stacks that are checked at once, each with a store of its own [default: one for each CPU, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
@@ -67,6 +70,17 @@ pub struct CheckArgs {
     /// Print every case, not only what a reader must look at
     #[arg(long, short)]
     pub verbose: bool,
+}
+
+fn case_name(name: &str) -> Result<String, String> {
+    match is_case(name) {
+        true => Ok(name.to_owned()),
+        false => Err("no case has that name; check --verbose prints them all".to_owned()),
+    }
+}
+
+fn is_case(name: &str) -> bool {
+    conformance::cases().iter().any(|case| case.name == name)
 }
 
 /// The verb. True when every stack does what is demanded.
@@ -104,7 +118,6 @@ pub fn check(args: &CheckArgs) -> Result<bool> {
 
 /// A deviation that names no case excuses nothing: it is a slip of the pen.
 fn refuse_unknown_deviations(stack: &Stack) -> Result<()> {
-    let is_case = |name: &str| conformance::cases().iter().any(|case| case.name == name);
     match stack.deviations.iter().find(|name| !is_case(name)) {
         Some(name) => bail!("stack `{}`: deviations names `{name}`, which is no case of the suite", stack.name),
         None => Ok(()),
@@ -221,7 +234,9 @@ impl Checker<'_> {
             Checked::Soak(soak::soak(&target, &|| servers.rss_bytes())?, begun.elapsed())
         } else {
             target.server = Some(&mut servers);
-            Checked::Suite(conformance::run(&mut target, &stack.deviations))
+            let names = &self.args.cases;
+            let is_chosen = |case: &Case| names.is_empty() || names.iter().any(|name| name == case.name);
+            Checked::Suite(conformance::run_only(&mut target, &stack.deviations, &is_chosen))
         };
         self.interrupt.check()?;
         drop(servers);

@@ -238,7 +238,11 @@ pub fn run(target: &mut Target, deviations: &[String]) -> Vec<CaseResult> {
 }
 
 /// Tries some of the cases.
-fn run_only(target: &mut Target, deviations: &[String], wanted: &(dyn Fn(&Case) -> bool + Sync)) -> Vec<CaseResult> {
+pub(crate) fn run_only(
+    target: &mut Target,
+    deviations: &[String],
+    wanted: &(dyn Fn(&Case) -> bool + Sync),
+) -> Vec<CaseResult> {
     let probe = Probe::new(target.addr, target.modes, target.budget, target.crowd);
     let mut results = beside_each_other(&probe, wanted);
     for case in cases().iter().filter(|case| wanted(case)) {

@@ -28,8 +28,8 @@ const STOP_AT_MOST: Duration = Duration::from_secs(8);
 const IDLE_AT_STOP: usize = 20;
 /// Clients of a server that is stopped under load: twice the usual pool.
 const CLIENTS_AT_STOP: usize = 32;
-/// The load has begun when so many requests were answered.
-const ANSWERED_BEFORE_STOP: usize = 20 * CLIENTS_AT_STOP;
+/// The load has begun when each client got so many answers.
+const ANSWERED_BEFORE_STOP: usize = 20;
 /// Requests of each route that are at the store when the server is stopped: with four routes half the usual pool, so that
 /// /check is answered beside them.
 const IN_FLIGHT_EACH: usize = 2;
@@ -155,51 +155,55 @@ fn in_flight_during(pause: Duration, probe: &Probe, controls: &mut Controls) -> 
     Ok(seen)
 }
 
-/// What a case of stopping under load knows.
+/// The clients of a server that is stopped under load.
 struct Load<'a> {
     probe: &'a Probe,
-    answered: AtomicUsize,
+    answered: [AtomicUsize; CLIENTS_AT_STOP],
     stopping: AtomicBool,
     failed: AtomicBool,
 }
 
 fn stop_under_load(probe: &Probe, controls: &mut Controls) -> Result<()> {
     let probe = fresh(probe, controls.server, StartServer::default())?;
-    let load = Load {
-        probe: &probe,
-        answered: AtomicUsize::new(0),
-        stopping: AtomicBool::new(false),
-        failed: AtomicBool::new(false),
-    };
+    let (stopping, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+    let load = Load { probe: &probe, answered: Default::default(), stopping, failed };
+    let load = &load;
+    let connections = probe.connect_many(CLIENTS_AT_STOP)?;
     thread::scope(|scope| -> Result<()> {
-        let clients: Vec<_> = (0..CLIENTS_AT_STOP).map(|number| scope.spawn(move_client(&load, number))).collect();
-        while load.answered.load(Ordering::Relaxed) < ANSWERED_BEFORE_STOP && !load.failed.load(Ordering::Relaxed) {
+        let client = |(number, connection)| scope.spawn(move || load.ask(number, connection));
+        let clients: Vec<_> = connections.into_iter().enumerate().map(client).collect();
+        let begun = |count: &AtomicUsize| count.load(Ordering::Relaxed) >= ANSWERED_BEFORE_STOP;
+        while !load.answered.iter().all(begun) && !load.failed.load(Ordering::Relaxed) {
             thread::sleep(POLL);
         }
         // Before the signal: whoever sees it unset has sent a request before SIGTERM.
         load.stopping.store(true, Ordering::SeqCst);
-        controls.server.terminate()?;
-        clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))
+        let asked = controls.server.terminate();
+        // What a client saw explains more.
+        clients.into_iter().try_for_each(|client| client.join().expect("a client does not panic"))?;
+        asked
     })?;
     expect_stopped(&probe, controls.server)
 }
 
-fn move_client<'a>(load: &'a Load, number: usize) -> impl FnOnce() -> Result<()> + use<'a> {
-    move || {
-        let asked = load.ask_until_closed(number).with_context(|| format!("client {number}"));
-        if asked.is_err() {
-            load.failed.store(true, Ordering::Relaxed);
-        }
-        asked
-    }
-}
-
 impl Load<'_> {
-    /// One client: the next request when the last is answered, until the server closes.
-    fn ask_until_closed(&self, number: usize) -> Result<()> {
+    /// One client.
+    fn ask(&self, number: usize, connection: Connection) -> Result<()> {
+        let asked = self.ask_until_closed(number, connection);
+        if asked.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        asked.with_context(|| format!("client {number}"))
+    }
+
+    /// The next request when the last is answered, until the server closes.
+    fn ask_until_closed(&self, number: usize, mut connection: Connection) -> Result<()> {
         let paths = self.probe.known_paths();
-        let mut connection = self.probe.connect()?;
         for path in paths.iter().cycle().skip(number) {
+            // A server that does not stop is told so by the case itself, once all clients are back.
+            if self.failed.load(Ordering::Relaxed) {
+                break;
+            }
             let sent = connection.send(get(path));
             let before_stop = !self.stopping.load(Ordering::SeqCst);
             let reply = match sent {
@@ -210,9 +214,9 @@ impl Load<'_> {
                 Reply::Answer(answer) => expect_ok(&answer).with_context(|| path.clone())?,
                 Reply::Closed if before_stop => bail!("{path}: read before SIGTERM, and never answered"),
                 Reply::Reset if !self.stopping.load(Ordering::SeqCst) => bail!("{path}: reset before SIGTERM"),
-                Reply::Closed | Reply::Reset => return Ok(()),
+                Reply::Closed | Reply::Reset => break,
             }
-            self.answered.fetch_add(1, Ordering::Relaxed);
+            self.answered[number].fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
