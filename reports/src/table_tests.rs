@@ -248,6 +248,16 @@ fn an_overview_has_a_column_for_each_question_and_orders_by_the_mean_ratio_to_th
 }
 
 #[test]
+fn an_overview_of_what_may_not_be_ranked_is_in_the_order_of_its_figures() {
+    let noisy = |stack: &str, us: f64| Row { verdict: Verdict::Noisy, ..row(stack, 1, 1.0, us) };
+    let set = |row: Row| Row { request: "cache_hit".to_owned(), ..row };
+    let rows = vec![noisy("a", 30.0), noisy("b", 20.0), set(noisy("a", 30.0)), set(noisy("b", 20.0))];
+    let overview = &sections(&run(rows))[0].panels[0].overviews[0];
+    let names: Vec<&str> = overview.lines.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names, ["b", "a"]);
+}
+
+#[test]
 fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_the_cost() {
     let step = |number: u32, us: f64| Row { step: Some(number), ..row("a", 1, 9_000.0, us) };
     let mut run = run(vec![step(1, 20.0), step(0, 10.0)]);

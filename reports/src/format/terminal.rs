@@ -19,7 +19,7 @@ const NAME_COLUMN: usize = 1;
 /// An overview of at most so many columns has room for words beside them.
 const ROOMY_COLUMNS: usize = 4;
 /// Words beside an overview's figures are cut here.
-const WORDS_WIDTH: usize = 14;
+const WORDS_WIDTH: usize = 17;
 /// What an overview's columns may be wide.
 const COLUMN_WIDTH: usize = 10;
 

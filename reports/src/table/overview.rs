@@ -146,25 +146,33 @@ fn ordered<'c>(columns: &[&[&'c Cell]], headline: Headline) -> Vec<&'c Cell> {
             examples.push(cell);
         }
     }
-    let ranked_figure = |column: &[&Cell], label: &str| {
-        let cell = find(column, label).filter(|cell| is_ranked(cell, headline))?;
+    let figure = |column: &[&Cell], label: &str, is_taken: &dyn Fn(&Cell) -> bool| {
+        let cell = find(column, label).filter(|cell| is_taken(cell))?;
         headline.figure(cell).map(|spread| spread.median).filter(|median| *median > 0.0)
     };
     // Logarithms of the ratios to the best: the order does not depend on the unit of a column, nor on how dear it is.
-    let distance = |label: &str| {
+    let distance = |label: &str, is_taken: &dyn Fn(&Cell) -> bool| {
         let ratios: Vec<f64> = columns
             .iter()
             .filter_map(|column| {
-                let own = ranked_figure(column, label)?;
-                let all = column.iter().filter_map(|cell| ranked_figure(column, &cell.label));
+                let own = figure(column, label, is_taken)?;
+                let all = column.iter().filter_map(|cell| figure(column, &cell.label, is_taken));
                 let best = all.fold(own, |a, b| if headline.prefers_less() { a.min(b) } else { a.max(b) });
                 Some((own / best).ln().abs())
             })
             .collect();
         if ratios.is_empty() { f64::INFINITY } else { ratios.iter().sum::<f64>() / ratios.len() as f64 }
     };
-    let mut keyed: Vec<(bool, f64, &Cell)> =
-        examples.into_iter().map(|cell| (cell.role != Role::Stack, distance(&cell.label), cell)).collect();
-    keyed.sort_by(|a, b| (a.0.cmp(&b.0)).then(a.1.total_cmp(&b.1)).then_with(|| a.2.label.cmp(&b.2.label)));
-    keyed.into_iter().map(|(.., cell)| cell).collect()
+    // What may be ranked nowhere stands below the others, in the order of the figures it has.
+    let key = |cell: &Cell| {
+        let is_stack = |cell: &Cell| cell.role == Role::Stack;
+        let ranked = distance(&cell.label, &|cell| is_ranked(cell, headline));
+        (!is_stack(cell), ranked, distance(&cell.label, &is_stack))
+    };
+    let mut keyed: Vec<((bool, f64, f64), &Cell)> = examples.into_iter().map(|cell| (key(cell), cell)).collect();
+    keyed.sort_by(|((ref_a, ranked_a, all_a), a), ((ref_b, ranked_b, all_b), b)| {
+        let by_figures = ranked_a.total_cmp(ranked_b).then(all_a.total_cmp(all_b));
+        ref_a.cmp(ref_b).then(by_figures).then_with(|| a.label.cmp(&b.label))
+    });
+    keyed.into_iter().map(|(_, cell)| cell).collect()
 }
