@@ -22,6 +22,7 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::Body,
     header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING},
+    http::request::Parts,
     rt::Timer,
     server::conn::http1,
 };
@@ -32,7 +33,7 @@ use stack_contract::{
 
 #[cfg(feature = "async-io")]
 pub use clock::AsyncIoTimer;
-pub use serve::{Runtime, serve};
+pub use serve::{Places, Runtime, serve};
 
 /// How long a connection may take until the next head is whole. hyper has one clock for a slow head and for an idle
 /// connection, so this is also how long a connection may idle; hence it is longer than [`HEAD_TIMEOUT`].
@@ -68,11 +69,8 @@ pub async fn answer<S: AsyncStore, A: AsyncStore, B: Body + Unpin>(
     request: Request<B>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    if let Err(refusal) = check(&head.headers, head.version) {
-        return Ok(last_response(refusal));
-    }
     let route = Route::resolve(head.method.as_str(), head.uri.path());
-    if let Err(refusal) = skip(body).await {
+    if let Err(refusal) = admit(&head, body).await {
         return Ok(last_response(refusal));
     }
     let answer = match route {
@@ -81,6 +79,16 @@ pub async fn answer<S: AsyncStore, A: AsyncStore, B: Body + Unpin>(
         Route::Store(Mode::Async, operation) => operation.run_async(&stores.asynchronous).await,
     };
     Ok(response(answer))
+}
+
+/// What comes before any answer, and what hyper leaves to its users: a sound head, and a body that is read and thrown
+/// away.
+///
+/// # Errors
+/// The answer to a request that is refused, after which the connection must be closed: [`last_response`] says so.
+pub async fn admit<B: Body + Unpin>(head: &Parts, body: B) -> Result<(), Answer> {
+    check(&head.headers, head.version)?;
+    skip(body).await
 }
 
 /// What HTTP demands of a head beyond what hyper checks.
@@ -120,7 +128,7 @@ async fn skip<B: Body + Unpin>(mut body: B) -> Result<(), Answer> {
 }
 
 /// The answer as hyper wants it; length, date and persistence are hyper's.
-fn response(answer: Answer) -> Response<Full<Bytes>> {
+pub fn response(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(answer.body.as_bytes())));
     // Cannot fail: all our statuses are within 100..=999.
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -133,7 +141,7 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
 }
 
 /// The answer to what we cannot read on from.
-fn last_response(answer: Answer) -> Response<Full<Bytes>> {
+pub fn last_response(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = response(answer);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response

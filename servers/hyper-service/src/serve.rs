@@ -51,11 +51,37 @@ pub trait Runtime: Send + Sync + 'static {
     fn timer(&self) -> Self::Timer;
 }
 
+/// As many places as connections may be served at once. Clones share them, as do the listeners that have a clone each.
+#[derive(Debug, Clone)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+impl From<u32> for Places {
+    fn from(max_connections: u32) -> Self {
+        Self { free: Arc::new(Semaphore::new(max_connections as usize)), all: max_connections }
+    }
+}
+
+impl Places {
+    /// Waits for a free one.
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        // Fails only if the semaphore were closed, which nobody does.
+        Arc::clone(&self.free).acquire_owned().await.ok()
+    }
+
+    /// Waits until all are free, that is, until all connections have ended.
+    async fn empty(&self) {
+        let _ = self.free.acquire_many(self.all).await;
+    }
+}
+
 /// Serves until `shutdown` completes, then lets what is in flight finish, for at most [`DRAIN_TIMEOUT`].
 pub async fn serve<R, A, F>(
     runtime: R,
     listener: R::Listener,
-    max_connections: u32,
+    places: impl Into<Places>,
     shutdown: impl Future<Output = ()> + Send,
     answer: A,
 ) where
@@ -64,7 +90,7 @@ pub async fn serve<R, A, F>(
     F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 {
     let http1 = http1(runtime.timer());
-    let places = Arc::new(Semaphore::new(max_connections as usize));
+    let places = places.into();
     let leave = Arc::new(Leave::default());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -83,8 +109,7 @@ pub async fn serve<R, A, F>(
     drop(listener);
     leave.take();
     tokio::select! {
-        // All places are free when all connections have ended.
-        _ = places.acquire_many(max_connections) => {}
+        () = places.empty() => {}
         // What is not done by then is cut off.
         () = runtime.sleep(DRAIN_TIMEOUT) => {}
     }
@@ -94,10 +119,9 @@ pub async fn serve<R, A, F>(
 async fn accept<R: Runtime>(
     runtime: &R,
     listener: &R::Listener,
-    places: &Arc<Semaphore>,
+    places: &Places,
 ) -> Option<(R::Socket, OwnedSemaphorePermit)> {
-    // Fails only if the semaphore were closed, which nobody does.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    let place = places.take().await?;
     match runtime.accept(listener).await {
         Ok(socket) => SockRef::from(&socket).set_tcp_nodelay(true).is_ok().then_some((socket, place)),
         // The client gave up before we came to it.

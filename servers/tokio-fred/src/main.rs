@@ -8,10 +8,7 @@ use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_hyper_service::{Stores, answer};
 use stack_redis_store::{BridgedStore, Target, Tokio};
-use stack_tokio::{
-    runtime,
-    serve::{self, Door},
-};
+use stack_tokio::{Door, runtime};
 
 use crate::store::FredStore;
 
@@ -31,11 +28,12 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     // Both clients must understand the URL; the message of the first is the one that all stacks have.
     let target = Target::parse(url)?;
     let config = fred::types::config::Config::from_url(url).with_context(|| format!("--redis {url}"))?;
-    let (workers, places) = (args.workers, serve::places(args.max_connections));
+    let (workers, max_connections) = (args.workers, args.max_connections);
     runtime::run_work_stealing(args, async move {
         let asynchronous = FredStore::connect(&config, workers).await?;
         let stores: &'static _ = Box::leak(Box::new(Stores { sync: BridgedStore::new(Tokio, target), asynchronous }));
         listener::announce(&listener)?;
-        Door::open(listener, &shutdown, places)?.serve(move |request| answer(stores, request)).await
+        Door::open(listener, &shutdown, max_connections)?.serve(move |request| answer(stores, request)).await;
+        Ok(())
     })
 }

@@ -2,7 +2,9 @@
 //!
 //! # Layout
 //! - [`runtime`]: tokio's runtime with the contract's settings
-//! - [`serve`]: accept, serve, drain
+//! - [`door`]: where connections come from, as `stack-hyper-service` wants it
 
+pub mod door;
 pub mod runtime;
-pub mod serve;
+
+pub use door::Door;

@@ -35,6 +35,15 @@ pub enum Operation {
 }
 
 impl Route {
+    /// Every path that is known, for frameworks that want to be told and not to ask.
+    pub const PATHS: [&str; 5] = [
+        "/check",
+        "/myapp/sync/cache_hit",
+        "/myapp/sync/cache_set",
+        "/myapp/async/cache_hit",
+        "/myapp/async/cache_set",
+    ];
+
     /// Finds the route of a request. `path` may carry a query string, which is ignored.
     #[must_use]
     pub fn resolve(method: &str, path: &str) -> Self {
@@ -92,6 +101,9 @@ mod tests {
     fn every_documented_path_has_its_route() {
         use {Mode::*, Operation::*};
         assert_eq!(Route::resolve("GET", "/check"), Route::Answer(Answer::OK));
+        for path in Route::PATHS {
+            assert_ne!(Route::resolve("GET", path), Route::Answer(Answer::NO_SUCH_PATH), "{path}");
+        }
         for (path, mode, operation) in [
             ("/myapp/sync/cache_hit", Sync, CacheHit),
             ("/myapp/sync/cache_set", Sync, CacheSet),

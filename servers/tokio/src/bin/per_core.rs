@@ -3,18 +3,15 @@
 use std::{
     net::TcpListener,
     process::ExitCode,
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread,
 };
 
 use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
-use stack_hyper_service::{Stores, answer};
+use stack_hyper_service::{Places, Stores, answer};
 use stack_redis_store::{BridgedStore, MultiplexedStore, Target, Tokio};
-use stack_tokio::{
-    runtime,
-    serve::{self, Door},
-};
+use stack_tokio::{Door, runtime};
 use tokio::runtime::{Builder, Runtime};
 
 const PROGRAM: Program = Program {
@@ -31,13 +28,13 @@ fn main() -> ExitCode {
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
     // The one thing that workers share: the kernel does not spread connections evenly enough to split the places.
-    let places = serve::places(args.max_connections);
+    let places = Places::from(args.max_connections);
     let mut workers = Vec::new();
     for index in 0..args.workers {
         let runtime = runtime::build(Builder::new_current_thread(), share_of(args.pool, index, args.workers))?;
         let own = if index == 0 { listener.try_clone() } else { listener::share(&listener) };
         let _entered = runtime.enter();
-        let door = Door::open(own.context("cannot listen once for each worker")?, &shutdown, Arc::clone(&places))?;
+        let door = Door::open(own.context("cannot listen once for each worker")?, &shutdown, places.clone())?;
         workers.push((runtime, door));
     }
     let (connected, all_connected) = mpsc::channel::<()>();
@@ -54,22 +51,21 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     // Or the port would stay open when the workers have closed theirs.
     drop(listener);
     for worker in running {
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
     Ok(())
 }
 
 /// One worker's thread.
-fn work(runtime: Runtime, door: Door, target: Target, connected: mpsc::Sender<()>) -> Result<()> {
-    let result = runtime.block_on(async move {
+fn work(runtime: Runtime, door: Door, target: Target, connected: mpsc::Sender<()>) {
+    runtime.block_on(async move {
         let asynchronous = MultiplexedStore::connect(&target, 1).await;
         let stores: &'static _ = Box::leak(Box::new(Stores { sync: BridgedStore::new(Tokio, target), asynchronous }));
         drop(connected);
-        door.serve(move |request| answer(stores, request)).await
+        door.serve(move |request| answer(stores, request)).await;
     });
     // What is still busy had its time to drain; a thread that blocks on the store must not hold up the exit.
     runtime.shutdown_background();
-    result
 }
 
 /// The part of `--pool` that falls to this worker: together they have as many threads, but each at least one.
