@@ -29,7 +29,8 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     runtime::run(args, async move {
         let asynchronous = MultiplexedStore::connect_on(&AsyncStd, &target, workers).await;
         // For the rest of the program's life: spares a count of references for every request.
-        let stores: &'static _ = Box::leak(Box::new(Stores { sync: BridgedStore::new(AsyncStd, target), asynchronous }));
+        let stores: &'static _ =
+            Box::leak(Box::new(Stores { sync: BridgedStore::new(AsyncStd, target), asynchronous }));
         // async-std's own Unix stream could only be waited for by reading from it.
         let shutdown = Async::new(shutdown.into_stream())?;
         let stop = async { shutdown.readable().await.unwrap_or_default() };

@@ -11,7 +11,7 @@ use async_std::{
 use futures_lite::future;
 use smol_hyper::rt::FuturesIo;
 use stack_contract::Args;
-use stack_hyper_service::AsyncIoTimer;
+use stack_hyper_service::CoarseTimer;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 /// The runtime, of which a process has one.
@@ -67,7 +67,7 @@ impl stack_hyper_service::Runtime for AsyncStd {
     type Listener = TcpListener;
     type Socket = TcpStream;
     type Stream = FuturesIo<TcpStream>;
-    type Timer = AsyncIoTimer;
+    type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
         listener.accept().await.map(|(socket, _)| socket)
@@ -85,7 +85,9 @@ impl stack_hyper_service::Runtime for AsyncStd {
         task::sleep(time)
     }
 
-    fn timer(&self) -> AsyncIoTimer {
-        AsyncIoTimer
+    fn timer(&self) -> CoarseTimer {
+        let timer = CoarseTimer::default();
+        task::spawn(timer.clone().run(task::sleep));
+        timer
     }
 }

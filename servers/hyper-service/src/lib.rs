@@ -7,10 +7,9 @@
 //! - this file: the contract as a service
 //! - [`serve`]: accept, serve, drain
 //! - `leave`: telling the connections that the server stops
-//! - `clock`: hyper's timer over async-io (a feature)
+//! - [`clock`]: hyper's timer for runtimes whose timers are dear
 
-#[cfg(feature = "async-io")]
-mod clock;
+pub mod clock;
 mod leave;
 pub mod serve;
 
@@ -31,8 +30,7 @@ use stack_contract::{
     limits::{HEAD_TIMEOUT, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS},
 };
 
-#[cfg(feature = "async-io")]
-pub use clock::AsyncIoTimer;
+pub use clock::CoarseTimer;
 pub use serve::{Places, Runtime, serve};
 
 /// How long a connection may take until the next head is whole. hyper has one clock for a slow head and for an idle

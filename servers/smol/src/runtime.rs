@@ -9,7 +9,7 @@ use std::{
 
 use async_io::{Async, Timer};
 use smol_hyper::rt::FuturesIo;
-use stack_hyper_service::AsyncIoTimer;
+use stack_hyper_service::CoarseTimer;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 /// smol: the one executor and the one reactor of this process.
@@ -48,7 +48,7 @@ impl stack_hyper_service::Runtime for Smol {
     type Listener = Async<TcpListener>;
     type Socket = Async<TcpStream>;
     type Stream = FuturesIo<Async<TcpStream>>;
-    type Timer = AsyncIoTimer;
+    type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
         listener.accept().await.map(|(socket, _)| socket)
@@ -66,7 +66,9 @@ impl stack_hyper_service::Runtime for Smol {
         Timer::after(time).await;
     }
 
-    fn timer(&self) -> AsyncIoTimer {
-        AsyncIoTimer
+    fn timer(&self) -> CoarseTimer {
+        let timer = CoarseTimer::default();
+        stack_smol_parts::spawn(timer.clone().run(|time| stack_hyper_service::Runtime::sleep(&Self, time)));
+        timer
     }
 }
