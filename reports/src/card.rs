@@ -60,7 +60,7 @@ pub fn lines(stack: &StackMeta) -> Vec<Line> {
     add("/sync", how(stack, Mode::Sync).to_owned());
     add("/async", how(stack, Mode::Async).to_owned());
     add("version", stack.version.clone());
-    let settings: Vec<String> = stack.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let settings: Vec<String> = stack.settings.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     add("settings", settings.join("; "));
     if let Some(card) = &stack.card {
         lines.extend(ownership(card));

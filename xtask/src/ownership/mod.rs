@@ -63,24 +63,59 @@ pub fn ownership(words: &[OsString]) -> Result<ExitCode> {
     }
     let index = Index::of_cargo()?;
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    // Stacks that share a program share its build.
-    let mut builds: BTreeMap<(String, String), Build> = BTreeMap::new();
+    let mut surveyor = Surveyor { index, today, no_build: options.no_build, builds: BTreeMap::new() };
+    let mut all_good = true;
     for (position, stack) in stacks.iter().enumerate() {
         eprintln!("[{} of {}] {}", position + 1, stacks.len(), stack.name);
-        let mut measured = measure(stack, &index, today).with_context(|| format!("stack `{}`", stack.name))?;
-        if !options.no_build {
-            let key = (stack.package.clone(), stack.program.clone());
-            let build = match builds.get(&key) {
-                Some(build) => build.clone(),
-                None => build::cold(stack, today).with_context(|| format!("stack `{}`", stack.name))?,
-            };
-            builds.insert(key, build.clone());
-            measured.build = Some(build);
+        // Recorded after each, so that a long run that is broken off keeps what it has.
+        if let Err(error) = surveyor.measure(stack).and_then(|measured| record(stack, measured)) {
+            eprintln!("stack `{}`: {error:#}", stack.name);
+            all_good = false;
         }
-        // After each, so that a long run that is broken off keeps what it has.
-        record(stack, measured)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Measures one stack after the other.
+struct Surveyor {
+    index: Index,
+    today: Date,
+    no_build: bool,
+    /// By package and program: stacks that share a program share its build.
+    builds: BTreeMap<(String, String), Build>,
+}
+
+impl Surveyor {
+    fn measure(&mut self, stack: &Stack) -> Result<Ownership> {
+        let tree = Tree::of(&stack.package)?;
+        let libraries = self.libraries(stack, &tree)?;
+        let build =
+            if self.no_build { before(stack)?.and_then(|before| before.build) } else { Some(self.build(stack)?) };
+        Ok(Ownership { package: stack.package.clone(), libraries, crates: tree.crates(), build })
+    }
+
+    /// Those of others that make the stack what it is.
+    fn libraries(&self, stack: &Stack, tree: &Tree) -> Result<Vec<Library>> {
+        let named = if stack.libraries.is_empty() { named_by_itself(stack)? } else { stack.libraries.clone() };
+        let others = named.iter().filter(|name| !tree.is_ours(name));
+        let found = others.map(|name| {
+            let locked = tree.version(name).with_context(|| {
+                format!("`{name}` is not in the tree of {}; give `libraries` in its stack.toml", stack.package)
+            })?;
+            self.index.library(name, locked, self.today)
+        });
+        found.collect()
+    }
+
+    fn build(&mut self, stack: &Stack) -> Result<Build> {
+        let key = (stack.package.clone(), stack.program.clone());
+        if let Some(build) = self.builds.get(&key) {
+            return Ok(build.clone());
+        }
+        let build = build::cold(stack, self.today)?;
+        self.builds.insert(key, build.clone());
+        Ok(build)
+    }
 }
 
 /// `None`: help was asked for.
@@ -126,24 +161,6 @@ fn refresh_index() {
     if !refreshed.is_ok_and(|status| status.success()) {
         eprintln!("cargo could not ask the registry: versions are as it saw them last");
     }
-}
-
-/// What can be told without building the stack: a build is left as it was.
-fn measure(stack: &Stack, index: &Index, today: Date) -> Result<Ownership> {
-    let tree = Tree::of(&stack.package)?;
-    let named = if stack.libraries.is_empty() { named_by_itself(stack)? } else { stack.libraries.clone() };
-    let mut libraries: Vec<Library> = Vec::new();
-    for name in named {
-        if tree.is_ours(&name) {
-            continue;
-        }
-        let locked = tree.version(&name).with_context(|| {
-            format!("`{name}` is not in the tree of {}; give `libraries` in its stack.toml", stack.package)
-        })?;
-        libraries.push(index.library(&name, locked, today)?);
-    }
-    let build = before(stack)?.and_then(|before| before.build);
-    Ok(Ownership { package: stack.package.clone(), libraries, crates: tree.crates(), build })
 }
 
 /// The libraries that a program names in its `--version`.
