@@ -1,12 +1,6 @@
 //! The accept loop.
 
-use std::{
-    future::poll_fn,
-    io,
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
 
 use rustix::net::sockopt::set_tcp_nodelay;
 

@@ -104,7 +104,7 @@ impl Server {
         if places.in_use() < places.most || self.is_stopping() {
             return Poll::Ready(());
         }
-        places.acceptors.push(context.waker().clone());
+        places.wait(context);
         Poll::Pending
     }
 
@@ -112,7 +112,7 @@ impl Server {
     pub(crate) fn poll_place(&'static self, context: &Context<'_>) -> Poll<Place> {
         let mut places = self.places();
         if places.in_use() >= places.most && !self.is_stopping() {
-            places.acceptors.push(context.waker().clone());
+            places.wait(context);
             return Poll::Pending;
         }
         let number = places.free.pop().unwrap_or_else(|| {
@@ -122,14 +122,13 @@ impl Server {
         Poll::Ready(Place { server: self, number })
     }
 
-    /// Completes when the server is to stop. Registered anew with each poll, but few tasks wait for this.
+    /// Completes when the server is to stop.
     pub(crate) fn poll_stop(&self, context: &Context<'_>) -> Poll<()> {
         let mut places = self.places();
         if self.is_stopping() {
             return Poll::Ready(());
         }
-        places.acceptors.retain(|waker| !waker.will_wake(context.waker()));
-        places.acceptors.push(context.waker().clone());
+        places.wait(context);
         Poll::Pending
     }
 
@@ -142,6 +141,14 @@ impl Server {
 impl Places {
     fn in_use(&self) -> usize {
         self.taken.len() - self.free.len()
+    }
+
+    /// Has the task of this context woken when a place is free, or when the server is to stop.
+    fn wait(&mut self, context: &Context<'_>) {
+        // They are few, and each is here once however often it asks.
+        if !self.acceptors.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.acceptors.push(context.waker().clone());
+        }
     }
 }
 
