@@ -137,7 +137,7 @@ fn state(upstream: Option<Upstream>, libraries: &[Library]) -> String {
         (0, _) => "no library of others".to_owned(),
         (_, 0) => "active".to_owned(),
         (all, some) if all == some => format!("dormant: no release of {} in 12 months", dormant.join(", ")),
-        _ => format!("active; dormant: {} (no release in 12 months)", dormant.join(", ")),
+        _ => format!("active but for {} (no release in 12 months)", dormant.join(", ")),
     }
 }
 
@@ -226,7 +226,7 @@ mod tests {
     fn a_library_without_a_release_in_a_year_is_called_dormant() {
         assert_eq!(text(&measured(&[library("a", 1)]), "upstream").unwrap(), "active");
         let some = measured(&[library("a", 1), library("b", 0)]);
-        assert_eq!(text(&some, "upstream").unwrap(), "active; dormant: b (no release in 12 months)");
+        assert_eq!(text(&some, "upstream").unwrap(), "active but for b (no release in 12 months)");
         let all = measured(&[library("a", 0), library("b", 0)]);
         assert_eq!(text(&all, "upstream").unwrap(), "dormant: no release of a, b in 12 months");
     }

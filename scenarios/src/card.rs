@@ -23,10 +23,10 @@ pub fn of(stack: &Stack) -> Card {
 }
 
 /// What its command line suggests: `--workers` threads serve, and where a blocking client has to be kept away from
-/// them, `--pool` more wait for the store.
+/// them, `--pool` more wait for the store. Of a stack that is native in `/sync` this says too little.
 fn threads(stack: &Stack) -> String {
     let takes = |placeholder: &str| stack.run.iter().any(|word| word.contains(placeholder));
-    let blocks = takes("{pool}") && stack.modes.contains(&Mode::Sync);
+    let blocks = takes("{pool}") && stack.bridged.contains(&Mode::Sync);
     match (takes("{workers}"), blocks) {
         (true, true) => "--workers that serve, and --pool that block on the store".to_owned(),
         (true, false) => "--workers".to_owned(),
@@ -42,7 +42,9 @@ fn threads(stack: &Stack) -> String {
 pub fn measured(stack_file: &Path) -> Result<BTreeMap<String, Ownership>> {
     let path = stack_file.with_file_name(ownership::FILE);
     match fs::read(&path) {
-        Ok(text) => parse(&text).with_context(|| format!("in {}; to make it anew: cargo xtask ownership", path.display())),
+        Ok(text) => {
+            parse(&text).with_context(|| format!("in {}; to make it anew: cargo xtask ownership", path.display()))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -113,7 +115,7 @@ mod tests {
         let mut stack = stack::discover(&servers.join("tokio")).unwrap().remove(0);
         stack.threads = None;
         assert_eq!(of(&stack).threads, "--workers that serve, and --pool that block on the store");
-        stack.modes = vec![Mode::Async];
+        stack.bridged = Vec::new();
         assert_eq!(of(&stack).threads, "--workers");
         stack.threads = Some("one for each connection".to_owned());
         assert_eq!(of(&stack).threads, "one for each connection");

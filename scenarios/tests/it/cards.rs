@@ -52,7 +52,7 @@ fn a_run_records_the_cards_and_its_report_shows_them() {
     let run = bench.run(&bench.scenario("", 4), &["--stacks", "null"]);
     assert_eq!(run.code(), 0, "{}", run.stderr());
     let meta = RunDir::load(&run.out).unwrap().meta;
-    assert_eq!(meta.stacks[0].card.as_ref().unwrap().threads, "--workers");
+    assert_eq!(meta.stacks[0].card.as_ref().unwrap().threads, "--workers, and one that accepts");
     let report = fs::read_to_string(run.out.join("report.md")).unwrap();
     assert!(report.contains("### Card: null") && report.contains("**threads**: --workers"), "{report}");
 }
