@@ -134,9 +134,9 @@ async fn supervise<R: Runtime>(
         match attempt {
             Ok((connection, driver)) => {
                 target.journal.up();
+                let since = Instant::now();
                 slots[index].publish(Some(connection));
                 let _ = attempted.take().map(|first| first.send(()));
-                let since = Instant::now();
                 driver.await;
                 slots[index].withdraw();
                 target.journal.down(&"connection lost");

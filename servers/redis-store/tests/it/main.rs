@@ -3,3 +3,5 @@
 mod blocking;
 mod double;
 mod multiplexed;
+#[cfg(feature = "smol")]
+mod smol;

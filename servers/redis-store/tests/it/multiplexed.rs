@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key};
+use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key, limits::STORE_BACKOFF_LONGEST};
 use stack_redis_store::MultiplexedStore;
 use tokio::runtime::{Builder, Runtime};
 
@@ -102,23 +102,28 @@ fn a_store_that_hangs_up_is_an_error_until_it_no_longer_does() {
 
 #[test]
 fn a_command_whose_connection_is_lost_is_sent_again_on_the_next_one() {
-    let double = Double::start(Manner::Late("$-1\r\n"));
+    let double = Double::start(HIT);
     runtime().block_on(async {
         let store = MultiplexedStore::connect(&double.target(), 1).await;
-        double.wait_for_connections(1);
-        // A connection that did not live is not replaced at once.
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        // A connection that did not work for so long is not replaced at once.
+        let connected = Instant::now();
+        while connected.elapsed() <= STORE_BACKOFF_LONGEST {
+            assert_eq!(get(&store).await, Ok(Lookup::Hit));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let answered = double.commands().len();
+        double.behave(Manner::Late("$-1\r\n"));
         let pending = tokio::spawn({
             let store = store.clone();
             async move { get(&store).await }
         });
-        double.wait_for_commands(1);
+        double.wait_for_commands(answered + 1);
         double.behave(HIT);
         double.hang_up();
         assert_eq!(pending.await.unwrap(), Ok(Lookup::Hit));
+        assert_eq!(double.commands().len(), answered + 2);
     });
     assert_eq!(double.connections(), 2);
-    assert_eq!(double.commands().len(), 2);
 }
 
 #[test]
