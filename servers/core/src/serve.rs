@@ -76,10 +76,7 @@ impl<R: Runtime> Client<R> {
         stores: &Stores<S, A>,
     ) -> Result<(), Gone> {
         loop {
-            if place.server().is_stopping() {
-                self.http.close_after_next();
-            }
-            self.answer_all(stores).await?;
+            self.answer_all(place, stores).await?;
             self.flush().await?;
             if self.http.is_over() {
                 return Ok(());
@@ -100,7 +97,11 @@ impl<R: Runtime> Client<R> {
         }
     }
 
-    async fn answer_all<S: AsyncStore, A: AsyncStore>(&mut self, stores: &Stores<S, A>) -> Result<(), Gone> {
+    async fn answer_all<S: AsyncStore, A: AsyncStore>(
+        &mut self,
+        place: &Place,
+        stores: &Stores<S, A>,
+    ) -> Result<(), Gone> {
         while let Some(request) = self.http.next_request() {
             let answer = match Route::resolve(request.method, request.path()) {
                 Route::Answer(answer) => answer,
@@ -110,6 +111,10 @@ impl<R: Runtime> Client<R> {
                     operate(mode, operation, stores).await
                 }
             };
+            // Asked this late, as the store may have taken its time.
+            if place.server().is_stopping() {
+                self.http.close_after_next();
+            }
             self.http.answer(answer);
             self.timer.stop();
         }

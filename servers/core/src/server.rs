@@ -67,12 +67,17 @@ impl Server {
             }
         }
         self.stop();
-        self.drain(DRAIN_TIMEOUT);
         Ok(())
     }
 
-    /// Lets every connection take leave after its next answer, or at once if it is idle.
-    fn stop(&self) {
+    /// Stops accepting and blocks until what is in flight is finished, or had its time.
+    pub fn stop(&self) {
+        self.take_leave();
+        self.drain(DRAIN_TIMEOUT);
+    }
+
+    /// Lets every connection end after its next answer, or at once if it is idle.
+    fn take_leave(&self) {
         let wakers: Vec<_> = {
             let mut places = self.places();
             // With the lock held, so that whoever registers later sees it.
@@ -206,7 +211,7 @@ mod tests {
     fn a_server_that_stops_waits_for_its_connections_but_not_for_ever() {
         let server = Server::new(2);
         let Poll::Ready(place) = server.poll_place(&context()) else { panic!("no place") };
-        server.stop();
+        server.take_leave();
         assert!(server.poll_stop(&context()).is_ready());
         server.drain(Duration::from_millis(1));
         let dropper = std::thread::spawn(move || drop(place));

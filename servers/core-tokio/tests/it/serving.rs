@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    thread,
     time::Duration,
 };
 
@@ -20,6 +21,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server with so many places, in front of a store.
 fn serve(double: &Double, max_connections: u32) -> (Runtime, SocketAddr) {
+    serve_as(double, Server::new(max_connections))
+}
+
+fn serve_as(double: &Double, server: &'static Server) -> (Runtime, SocketAddr) {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,7 +36,7 @@ fn serve(double: &Double, max_connections: u32) -> (Runtime, SocketAddr) {
     let sync = BlockingPool::start(&double.target(), 1).unwrap();
     let stores = Box::leak(Box::new(Stores { sync, asynchronous }));
     let entered = runtime.enter();
-    start(listener, Server::new(max_connections), stores).unwrap();
+    start(listener, server, stores).unwrap();
     drop(entered);
     (runtime, address)
 }
@@ -94,4 +99,27 @@ fn a_client_that_leaves_amid_its_request_frees_its_place() {
     // The leaver's place is free when its answer cannot be written, and that is when the store has replied.
     double.hang_up();
     assert_eq!(status(&mut next), "200");
+}
+
+#[test]
+fn a_server_that_stops_finishes_what_is_in_flight_and_says_that_it_leaves() {
+    let double = Double::start(Manner::Reply("$1\r\nx\r\n"));
+    let server = Server::new(10);
+    let (_runtime, address) = serve_as(&double, server);
+    let (mut idle, mut busy) = (connect(address), connect(address));
+    idle.write_all(REQUEST).unwrap();
+    assert_eq!(status(&mut idle), "200");
+    double.behave(Manner::Late("$1\r\nx\r\n"));
+    busy.write_all(REQUEST).unwrap();
+    double.wait_for_commands(2);
+    let stopping = thread::spawn(|| server.stop());
+    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0);
+    // Sent again or given up, as the connection lived long enough or not: what counts is that it is answered.
+    double.behave(Manner::Reply("$1\r\nx\r\n"));
+    double.hang_up();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 ") && answer.contains("Connection: close"), "{answer}");
+    drop(busy);
+    stopping.join().unwrap();
 }
