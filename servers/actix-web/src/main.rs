@@ -3,11 +3,7 @@
 mod admit;
 mod routes;
 
-use std::{
-    net::TcpListener,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{net::TcpListener, process::ExitCode, time::Duration};
 
 use actix_web::{App, HttpServer, rt};
 use anyhow::{Context, Result};

@@ -60,7 +60,8 @@ pub fn last_response(answer: Answer) -> HttpResponse {
 
 fn builder(answer: Answer) -> HttpResponseBuilder {
     // Cannot fail: all our statuses are within 100..=999.
-    let mut builder = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut builder =
+        HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     builder.insert_header((header::CONTENT_TYPE, answer::CONTENT_TYPE));
     if let Some(methods) = answer.allow() {
         builder.insert_header((header::ALLOW, methods));

@@ -18,7 +18,9 @@ use std::{
 use anyhow::{Context, Result};
 use fred::{
     bytes::Bytes,
-    prelude::{Builder, Client, ClientLike, Config, Error, ErrorKind, EventInterface, FredResult, KeysInterface, Value},
+    prelude::{
+        Builder, Client, ClientLike, Config, Error, ErrorKind, EventInterface, FredResult, KeysInterface, Value,
+    },
     types::config::ReconnectPolicy,
 };
 use socket2::TcpKeepalive;

@@ -1,11 +1,6 @@
 //! hyper on one single-threaded tokio runtime per worker, which share nothing but the port.
 
-use std::{
-    net::TcpListener,
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-};
+use std::{net::TcpListener, process::ExitCode, sync::mpsc, thread};
 
 use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
