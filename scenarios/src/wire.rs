@@ -125,11 +125,11 @@ impl Connection {
         self.send(bytes).is_ok()
     }
 
-    /// Sends these bytes over and over and reads nothing, until the server takes no more for a while. Returns how many bytes
-    /// it took; gives up when that is more than `at_most`.
-    pub(crate) fn flood(&mut self, bytes: &[u8], at_most: usize, quiet: Duration) -> Result<usize> {
+    /// Sends these bytes over and over, of which `taken` were taken before, and reads nothing, until the server takes no more
+    /// for a while. Returns how many bytes were taken in all; gives up when that is more than `at_most`.
+    pub(crate) fn flood(&mut self, bytes: &[u8], taken: usize, at_most: usize, quiet: Duration) -> Result<usize> {
         self.stream.set_write_timeout(Some(quiet))?;
-        let mut taken = 0;
+        let mut taken = taken;
         while taken <= at_most {
             ensure!(Instant::now() < self.deadline, "the time budget is used up after {taken} bytes");
             match self.stream.write(&bytes[taken % bytes.len()..]) {
@@ -141,6 +141,11 @@ impl Connection {
         }
         self.stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(taken)
+    }
+
+    /// The port it comes from.
+    pub(crate) fn port(&self) -> Result<u16> {
+        Ok(self.stream.local_addr()?.port())
     }
 
     /// Whether the server has neither closed nor sent anything.

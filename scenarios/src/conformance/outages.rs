@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::probe::{CHECK, Operation, Probe, expect_error, expect_ok, expect_ok_for, get};
+use super::probe::{Operation, Probe, expect_error, expect_ok, get};
 use super::stores::{POLL, RECOVERY, expect_recovery, patient};
 use super::{Case, StoreControl, store};
 use crate::wire::Connection;
@@ -16,8 +16,7 @@ use crate::wire::Connection;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Requests of each route while the store is paused: with both operations of a mode twice the usual pool of 16.
 const PAUSED_EACH: usize = 16;
-/// Clients that break off while their request is at the paused store: half the usual pool, so that /check is answered
-/// beside them.
+/// Clients that break off while their request is at the paused store: half the usual pool, so that none waits for a thread.
 const RESETS: usize = 8;
 /// Clients while the store is lost: twice the usual pool.
 const CLIENTS: usize = 32;
@@ -52,8 +51,8 @@ fn pauses(probe: &Probe, store: &mut dyn StoreControl) -> Result<()> {
     for (connection, path) in breaking.iter_mut().zip(paths.iter().cycle()) {
         connection.send(get(path))?;
     }
-    // Answered when the requests before it were read, so that the resets find them at the store.
-    expect_ok_for(&mut probe.connect()?, CHECK).context("while the store is paused")?;
+    // So that the resets find them at the store.
+    probe.wait_until_read(breaking.iter())?;
     breaking.into_iter().try_for_each(Connection::reset)?;
     for (index, (connection, path)) in waiting.iter_mut().enumerate() {
         connection.send(get(path))?;

@@ -1,11 +1,15 @@
 //! What a case is given, and the steps most cases take.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use stackbench_reports::row::Mode;
 
+use super::CannotTry;
 use crate::wire::{Answer, Connection};
 
 /// The body of every 200.
@@ -14,6 +18,11 @@ pub(super) const OK_BODY: &str = r#"{"status": "ok"}"#;
 pub(super) const CHECK: &str = "/check";
 /// A path no server knows.
 pub(super) const UNKNOWN: &str = "/no/such/path";
+
+/// Where the kernel lists its TCP sockets of IPv4.
+const SOCKETS: &str = "/proc/net/tcp";
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(5);
 
 /// A server under test.
 #[derive(Clone)]
@@ -107,10 +116,48 @@ impl Probe {
         connection.answer()
     }
 
+    /// Waits until the server has read all that was sent on these connections, as the kernel counts it.
+    pub(super) fn wait_until_read<'c>(&self, connections: impl Iterator<Item = &'c Connection>) -> Result<()> {
+        let ports: BTreeSet<u16> = connections.map(Connection::port).collect::<Result<_>>()?;
+        let server = self.addr.port();
+        loop {
+            let sockets = fs::read_to_string(SOCKETS).map_err(|error| CannotTry(format!("{SOCKETS}: {error}")))?;
+            let waits = sockets.lines().filter_map(socket).any(|socket| match socket.ports {
+                // Not at the server yet, or not read there.
+                (from, to) if to == server && ports.contains(&from) => socket.unsent,
+                (from, to) if from == server && ports.contains(&to) => socket.unread,
+                _ => false,
+            });
+            if !waits {
+                return Ok(());
+            }
+            ensure!(Instant::now() < self.deadline, "the server does not read what it is sent");
+            thread::sleep(POLL);
+        }
+    }
+
     /// Demands that the server still answers new connections.
     pub(super) fn expect_alive(&self) -> Result<()> {
         self.ask(get(CHECK)).and_then(|answer| expect_ok(&answer)).context("afterwards, on a new connection")
     }
+}
+
+/// One end of a connection.
+struct Socket {
+    /// Its own and the other's.
+    ports: (u16, u16),
+    unsent: bool,
+    unread: bool,
+}
+
+/// A line of [`SOCKETS`]: number, address, peer's address, state, `unsent:unread`, all hexadecimal.
+fn socket(line: &str) -> Option<Socket> {
+    let mut fields = line.split_whitespace().skip(1);
+    let mut port = || u16::from_str_radix(fields.next()?.rsplit_once(':')?.1, 16).ok();
+    let ports = (port()?, port()?);
+    let (unsent, unread) = fields.nth(1)?.split_once(':')?;
+    let some = |count: &str| count.bytes().any(|digit| digit != b'0');
+    Some(Socket { ports, unsent: some(unsent), unread: some(unread) })
 }
 
 /// A plain request for a path.

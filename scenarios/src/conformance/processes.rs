@@ -31,7 +31,7 @@ const CLIENTS_AT_STOP: usize = 32;
 /// The load has begun when each client got so many answers.
 const ANSWERED_BEFORE_STOP: usize = 20;
 /// Requests of each route that are at the store when the server is stopped: with four routes half the usual pool, so that
-/// /check is answered beside them.
+/// none has to wait for a thread.
 const IN_FLIGHT_EACH: usize = 2;
 /// Open files of a server that is asked to hold a crowd and cannot: enough to start, far too few to serve.
 const FEW_OPEN_FILES: u64 = 256;
@@ -114,7 +114,7 @@ fn in_flight_at_stop(probe: &Probe, controls: &mut Controls) -> Result<()> {
             return Ok(());
         }
     }
-    bail!("{CHECK} is answered only when the store is: three pauses, three times too late")
+    bail!("requests are read only when the store answers others: three pauses, three times too late")
 }
 
 #[derive(PartialEq, Eq)]
@@ -139,11 +139,7 @@ fn in_flight_during(pause: Duration, probe: &Probe, controls: &mut Controls) -> 
     for (connection, path) in &mut asking {
         connection.send(get(path))?;
     }
-    // More than once and on new connections, so that the last one comes when the requests have surely been read.
-    while begun.elapsed() < pause / 2 {
-        expect_ok_for(&mut probe.connect()?, CHECK).context("while the store is paused")?;
-        thread::sleep(POLL);
-    }
+    probe.wait_until_read(asking.iter().map(|(connection, _)| connection))?;
     controls.server.terminate()?;
     let seen = if begun.elapsed() < pause { AtStop::InFlight } else { AtStop::Over };
     for (connection, path) in &mut asking {

@@ -1,6 +1,7 @@
 //! The suite itself is tried: on a server that meets every demand, and on servers that fail to in one way each.
 
 mod process;
+mod reading;
 mod server;
 mod store;
 

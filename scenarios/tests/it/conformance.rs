@@ -7,7 +7,7 @@ use crate::harness::{root, stackbench, traps};
 /// Ten times what a check takes on a quiet machine: tests run beside each other.
 const BUDGET: &str = "120s";
 /// Stacks that are checked at once: most of a check is waiting.
-const JOBS: &str = "3";
+const JOBS: &str = "6";
 /// The stacks are dealt to so many tests, so that each ends well before a test that hangs would be ended.
 const SHARES: usize = 4;
 

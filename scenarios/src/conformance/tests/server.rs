@@ -10,11 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::reading::{Body, fill, skip_body};
 use super::store::{MemoryStore, StoreConnection, StoreError};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longer than any client waits.
 const FOR_EVER: Duration = Duration::from_secs(60);
 /// More connections than these are closed by [`Fault::ClosesCrowds`].
@@ -143,7 +144,7 @@ struct Request {
 }
 
 /// Why there is no request.
-enum Unusable {
+pub(super) enum Unusable {
     /// The client has gone.
     Gone,
     /// It must be refused.
@@ -422,71 +423,6 @@ fn has_ended(stream: &TcpStream) -> bool {
     let ended = matches!(stream.peek(&mut [0]), Ok(0));
     stream.set_nonblocking(false).unwrap();
     ended
-}
-
-/// How long a body is.
-enum Body {
-    Sized(usize),
-    Chunked,
-}
-
-fn skip_body(stream: &mut TcpStream, unread: &mut Vec<u8>, body: Body) -> Result<(), Unusable> {
-    match body {
-        Body::Sized(length) if length > BODY_BYTES_MAX => Err(Refused(413)),
-        Body::Sized(length) => skip(stream, unread, length),
-        Body::Chunked => skip_chunks(stream, unread),
-    }
-}
-
-fn skip_chunks(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(), Unusable> {
-    let mut total = 0;
-    loop {
-        let line = line(stream, unread)?;
-        let digits = line.split(';').next().unwrap_or_default();
-        if digits.starts_with(['+', '-']) {
-            return Err(Refused(400));
-        }
-        let size = usize::from_str_radix(digits, 16).map_err(|_| Refused(400))?;
-        total += size;
-        if total > BODY_BYTES_MAX {
-            return Err(Refused(413));
-        }
-        if size == 0 {
-            while !self::line(stream, unread)?.is_empty() {}
-            return Ok(());
-        }
-        skip(stream, unread, size + 2)?;
-    }
-}
-
-fn line(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<String, Unusable> {
-    loop {
-        if let Some(at) = unread.windows(2).position(|bytes| bytes == b"\r\n") {
-            let line = String::from_utf8_lossy(&unread[..at]).into_owned();
-            unread.drain(..at + 2);
-            return Ok(line);
-        }
-        fill(stream, unread)?;
-    }
-}
-
-fn skip(stream: &mut TcpStream, unread: &mut Vec<u8>, length: usize) -> Result<(), Unusable> {
-    while unread.len() < length {
-        fill(stream, unread)?;
-    }
-    unread.drain(..length);
-    Ok(())
-}
-
-fn fill(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Result<(), Unusable> {
-    let mut chunk = [0; 64 * 1024];
-    match stream.read(&mut chunk) {
-        Ok(0) | Err(_) => Err(Gone),
-        Ok(read) => {
-            unread.extend_from_slice(&chunk[..read]);
-            Ok(())
-        }
-    }
 }
 
 fn date(at: SystemTime) -> String {
