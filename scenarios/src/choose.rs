@@ -10,7 +10,7 @@ use crate::{
     root::Places,
     run::RunArgs,
     say,
-    scenario::{self, Scenario},
+    scenario::{self, Scenario, WARMUP_DELAYS},
     stack::{self, Panel, Stack},
     store::StoreKind,
 };
@@ -19,6 +19,8 @@ use crate::{
 const PUBLISH_BLOCKS: u32 = 8;
 /// What `--quick` makes of every scenario.
 const QUICK: (u32, u32, Duration) = (200, 1, Duration::from_secs(1));
+/// The shortest warm-up of `--quick`: two hundred connections are made and warm in less.
+const QUICK_WARMUP: Duration = Duration::from_millis(250);
 
 /// A word of `--stacks` that stands for several stacks.
 type Group = (&'static str, fn(&Stack) -> bool);
@@ -65,6 +67,9 @@ fn adjusted(mut scenario: Scenario, args: &RunArgs) -> Scenario {
     if args.quick {
         (scenario.load.connections, scenario.run.trials, scenario.load.duration) = (connections, trials, duration);
         scenario.steps.connections.clear();
+        if scenario.load.warmup.is_none() && scenario.steps.delays.is_empty() {
+            scenario.load.warmup = Some(QUICK_WARMUP.max(scenario.longest_delay() * WARMUP_DELAYS));
+        }
     }
     if args.publish {
         scenario.run.trials = PUBLISH_BLOCKS;

@@ -79,7 +79,7 @@ pub struct RunArgs {
     /// Seed of the order of cells [default: chosen, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// 200 connections, one block, windows of 1 s: a look, not a measurement
+    /// 200 connections, one block, a short warm-up, windows of 1 s: a look, not a measurement
     #[arg(long)]
     pub quick: bool,
 }

@@ -21,7 +21,7 @@ pub use steps::{Step, Steps};
 /// The shortest warm-up: connections are made, code is paged in, the allocator has grown.
 const WARMUP_MIN: Duration = Duration::from_secs(1);
 /// A warm-up lasts this many of the longest delay, so that the start's phase pattern has gone.
-const WARMUP_DELAYS: u32 = 5;
+pub const WARMUP_DELAYS: u32 = 5;
 /// Where `{mode}` stands in a path, the mode's word is put.
 const MODE_PLACEHOLDER: &str = "{mode}";
 /// Commands that a delay may be given to: those the contract's routes send.

@@ -15,6 +15,8 @@ const SEPARATOR: char = '_';
 
 /// The builds of one stack under one question, by build.
 type Builds<'r> = BTreeMap<&'r str, Spread>;
+/// Rows by stack and build.
+type Trials<'r> = BTreeMap<&'r str, BTreeMap<&'r str, Vec<&'r Row>>>;
 /// What is asked, in words, and the stacks in their builds.
 type Asked<'r> = (String, BTreeMap<&'r str, Builds<'r>>);
 
@@ -37,7 +39,7 @@ pub fn draw(run: &Run) -> String {
 }
 
 fn asked(run: &Run) -> Vec<Asked<'_>> {
-    let mut trials: BTreeMap<(&str, Question, bool), BTreeMap<&str, BTreeMap<&str, Vec<&Row>>>> = BTreeMap::new();
+    let mut trials: BTreeMap<(&str, Question, bool), Trials> = BTreeMap::new();
     for row in &run.rows {
         let Some((stack, build)) = row.stack.split_once(SEPARATOR) else { continue };
         let key = (row.scenario.as_str(), Question::of(row), row.placement == Placement::Free);

@@ -94,13 +94,13 @@ fn list_names_every_stack_and_scenario() {
 #[test]
 fn a_stack_is_one_folder() {
     let tree = tempfile::tempdir().unwrap();
-    let copy = tree.path().join("my-tokio");
+    let copy = tree.path().join("my-pool");
     std::fs::create_dir(&copy).unwrap();
-    let original = std::fs::read_to_string(root().join("servers/tokio/stack.toml")).unwrap();
-    std::fs::write(copy.join("stack.toml"), original.replace("name = \"tokio\"", "name = \"my-tokio\"")).unwrap();
+    let original = std::fs::read_to_string(root().join("servers/thread-pool/stack.toml")).unwrap();
+    std::fs::write(copy.join("stack.toml"), original.replace("\"thread-pool\"", "\"my-pool\"")).unwrap();
     let bench = Bench::new();
     let dir = tree.path().display().to_string();
-    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "my-tokio", "--stacks-dir", &dir]);
+    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "my-pool", "--stacks-dir", &dir]);
     assert_eq!((ran.code(), ran.rows.len()), (0, 2), "{}", ran.stderr());
     ran.rows.iter().for_each(is_consistent);
 }
