@@ -1,13 +1,15 @@
 //! Processes of one thread each: a master accepts and hands connections over, the workers block on the store.
 //!
 //! The workers are the same program, started again rather than forked: nothing of the master's memory, threads and
-//! descriptors is theirs but the socket on their standard input, and no line of this is `unsafe`.
+//! descriptors is theirs but what they find as standard input and output.
 //!
 //! # Layout
 //! - `post`: connections from process to process
+//! - `board`: which worker waits for the store at the moment
 //! - `master`: accepts, and keeps the workers running
 //! - `worker`: serves
 
+mod board;
 mod master;
 mod post;
 mod worker;

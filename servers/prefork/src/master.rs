@@ -2,6 +2,7 @@
 
 use std::{
     net::{TcpListener, TcpStream},
+    os::fd::AsFd,
     process::{Child, Command},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,13 +18,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use stack_contract::{Args, Shutdown, limits::DRAIN_TIMEOUT, listener};
 use stack_event_loop::{Places, acceptor};
 
-use crate::{WORKER, post::Sender};
+use crate::{WORKER, board::Board, post::Sender};
 
 /// This very program, even if its file was replaced since it was started.
 const PROGRAM_FILE: &str = "/proc/self/exe";
 
 /// Pause before a worker is started in the place of one that died young: one that cannot live must not make us spin.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a connection is offered when no worker takes it.
+const NOBODY_PAUSE: Duration = Duration::from_millis(5);
 
 /// How much longer than a worker may take to finish we wait for it before we end it.
 const GRACE: Duration = Duration::from_millis(250);
@@ -33,10 +37,11 @@ pub fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()>
     // For the rest of the program's life, like the threads that use them.
     let places: &'static Places = Box::leak(Box::new(Places::new(args.max_connections)?));
     let stopping: &'static AtomicBool = Box::leak(Box::default());
+    let board: &'static Board = Box::leak(Box::new(Board::new(args.pool).context("cannot share memory")?));
     let (finished, all_finished) = mpsc::channel::<()>();
     let mut desks = Vec::new();
     for number in 0..args.pool {
-        let desk = Arc::new(Desk { number, redis: args.redis()?.to_owned(), worker: Mutex::default() });
+        let desk = Arc::new(Desk { number, redis: args.redis()?.to_owned(), board, worker: Mutex::default() });
         let (first, keeper, finished) = (desk.start()?, Arc::clone(&desk), finished.clone());
         let keep = move || {
             keeper.keep(first, places, stopping);
@@ -49,9 +54,17 @@ pub fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()>
     listener::announce(&listener)?;
     let mut turn = desks.iter().cycle();
     acceptor::run(listener, &shutdown, places, |stream| {
-        // One that is being replaced, or has no room for more at the moment, is passed over.
-        if !turn.by_ref().take(desks.len()).any(|desk| desk.give(&stream)) {
-            places.release(1);
+        // A client is not given to one that waits for the store, unless all do. One that is being replaced, or has no room
+        // for more at the moment, is passed over; if all are, the others stay in the backlog as long.
+        let mut give = || {
+            turn.by_ref().take(desks.len()).any(|desk| !board.waits(desk.number) && desk.give(&stream))
+                || turn.by_ref().take(desks.len()).any(|desk| desk.give(&stream))
+        };
+        while !give() {
+            if shutdown.requested() {
+                return places.release(1);
+            }
+            thread::sleep(NOBODY_PAUSE);
         }
     })?;
     stopping.store(true, Ordering::SeqCst);
@@ -67,6 +80,7 @@ pub fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()>
 struct Desk {
     number: u32,
     redis: String,
+    board: &'static Board,
     /// None while there is no process.
     worker: Mutex<Option<Handle>>,
 }
@@ -90,9 +104,12 @@ impl Desk {
     /// Starts a worker.
     fn start(&self) -> Result<Kept> {
         let (line, workers_end) = Sender::pair()?;
+        // The one before may have died waiting.
+        self.board.set(self.number, false);
         let child = Command::new(PROGRAM_FILE)
             .args([WORKER, &self.number.to_string(), &self.redis])
             .stdin(workers_end)
+            .stdout(self.board.as_fd().try_clone_to_owned()?)
             .spawn()
             .context("cannot start a worker")?;
         let kept = Kept { line: line.try_clone()?, child, since: Instant::now() };
