@@ -24,8 +24,8 @@ struct Job {
 }
 
 impl Pool {
-    /// Starts so many threads. They run as long as the program: one that is stuck in a store command must not hold up its
-    /// exit.
+    /// Starts so many threads. They run as long as the program: one that is stuck in a store command must not hold up
+    /// its exit.
     ///
     /// # Errors
     /// When one cannot be started.

@@ -1,9 +1,9 @@
 //! An epoll loop over HTTP connections, for stacks that wait for readiness themselves.
 //!
 //! A [`Worker`] owns its connections: it reads, parses, asks its [`Service`], writes, watches slow clients and takes
-//! leave. The service says what a request to the store leads to: an answer at once, or one that comes later, when one of
-//! the service's own descriptors is ready. Where connections come from is the [`Intake`]'s affair: from an acceptor in
-//! the same program, or from another process.
+//! leave. The service says what a request to the store leads to: an answer at once, or one that comes later, when one
+//! of the service's own descriptors is ready. Where connections come from is the [`Intake`]'s affair: from an acceptor
+//! in the same program, or from another process.
 //!
 //! # Layout
 //! - [`worker`]: the loop

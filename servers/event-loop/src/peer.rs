@@ -116,8 +116,8 @@ impl Peer {
                 Route::Answer(answer) => answer,
                 Route::Store(mode, operation) => {
                     if S::WAITS_IN_PLACE {
-                        // No answer waits for a store that is not its own. What the client does not take now, or that it
-                        // is gone, is found at the end of the turn.
+                        // No answer waits for a store that is not its own. What the client does not take now, or that
+                        // it is gone, is found at the end of the turn.
                         self.session.flush();
                     }
                     match service.begin(mode, operation, ticket) {

@@ -41,8 +41,8 @@ impl Ticket {
 /// order; [`after_events`](Self::after_events); [`next_answer`](Self::next_answer) while there are some, between which
 /// further requests may begin; [`end_turn`](Self::end_turn).
 pub trait Service {
-    /// Whether [`begin`](Self::begin) waits for the store. Then the answers before it are sent first, and a connection's
-    /// turn is short.
+    /// Whether [`begin`](Self::begin) waits for the store. Then the answers before it are sent first, and a
+    /// connection's turn is short.
     const WAITS_IN_PLACE: bool = false;
 
     /// A request.

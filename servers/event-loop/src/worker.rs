@@ -26,8 +26,8 @@ use crate::{
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 
-/// Answers delivered before the kernel is asked again, so that a client whose requests fail at once cannot keep the loop
-/// to itself.
+/// Answers delivered before the kernel is asked again, so that a client whose requests fail at once cannot keep the
+/// loop to itself.
 const ANSWERS: usize = 4096;
 
 /// What one read may bring: many pipelined requests, and more than the longest head.

@@ -1,5 +1,5 @@
-//! A lamp for each worker, lit while it waits for the store: memory that master and workers share, as a message for each
-//! request would cost more than the request.
+//! A lamp for each worker, lit while it waits for the store: memory that master and workers share, as a message for
+//! each request would cost more than the request.
 
 use std::{
     io,
@@ -38,12 +38,13 @@ impl Board {
     /// A worker's: the master's, inherited.
     pub fn open(memory: OwnedFd) -> io::Result<Self> {
         let bytes = usize::try_from(fstat(&memory)?.st_size).map_err(io::Error::other)?;
-        // SAFETY: the kernel chooses a place where nothing else is. The memory is never unmapped, and as the file is sealed
-        // against shrinking, every byte of the mapping stays backed.
+        // SAFETY: the kernel chooses a place where nothing else is. The memory is never unmapped, and as the file is
+        // sealed against shrinking, every byte of the mapping stays backed.
         let start =
             unsafe { mmap(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &memory, 0)? };
-        // SAFETY: the mapping begins at a page, which is aligned for a lamp; it holds so many of them; it lives as long as
-        // the program. Any bytes are a valid lamp, and no process reads or writes them but as the atomics that they are.
+        // SAFETY: the mapping begins at a page, which is aligned for a lamp; it holds so many of them; it lives as long
+        // as the program. Any bytes are a valid lamp, and no process reads or writes them but as the atomics that they
+        // are.
         let lamps = unsafe { slice::from_raw_parts(start.cast::<Lamp>(), bytes / size_of::<Lamp>()) };
         Ok(Self { memory, lamps })
     }

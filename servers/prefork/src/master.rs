@@ -54,8 +54,8 @@ pub fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()>
     listener::announce(&listener)?;
     let mut turn = desks.iter().cycle();
     acceptor::run(listener, &shutdown, places, |stream| {
-        // A client is not given to one that waits for the store, unless all do. One that is being replaced, or has no room
-        // for more at the moment, is passed over; if all are, the others stay in the backlog as long.
+        // A client is not given to one that waits for the store, unless all do. One that is being replaced, or has no
+        // room for more at the moment, is passed over; if all are, the others stay in the backlog as long.
         let mut give = || {
             turn.by_ref().take(desks.len()).any(|desk| !board.waits(desk.number) && desk.give(&stream))
                 || turn.by_ref().take(desks.len()).any(|desk| desk.give(&stream))

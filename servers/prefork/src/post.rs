@@ -1,5 +1,5 @@
-//! Connections from process to process, over a pair of sockets: the master sends them, the worker sends back one byte for
-//! each that ended. Either end is closed by the kernel when its process dies, and the other one learns of it.
+//! Connections from process to process, over a pair of sockets: the master sends them, the worker sends back one byte
+//! for each that ended. Either end is closed by the kernel when its process dies, and the other one learns of it.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},

@@ -14,8 +14,8 @@ use stack_http1::{
 
 use crate::roster::{Member, Roster};
 
-/// What one read may bring: a hundred short pipelined requests. It lies on the thread's stack, of which it is the larger
-/// part.
+/// What one read may bring: a hundred short pipelined requests. It lies on the thread's stack, of which it is the
+/// larger part.
 const SCRATCH_BYTES: usize = 4096;
 
 /// One connection, from its first request to its last.

@@ -36,9 +36,9 @@ const PROGRAM: Program = Program {
     store: NeedsStore::Yes,
 };
 
-/// Address space for a thread's stack. Of it a thread touches 16 KiB under load, connecting to the store included; the rest
-/// is for what a name server's answer may need, and costs nothing, where 10 000 of the usual 2 MiB would be 20 GiB, which not
-/// every system promises.
+/// Address space for a thread's stack. Of it a thread touches 16 KiB under load, connecting to the store included; the
+/// rest is for what a name server's answer may need, and costs nothing, where 10 000 of the usual 2 MiB would be 20
+/// GiB, which not every system promises.
 const STACK_BYTES: usize = 256 * 1024;
 
 fn main() -> ExitCode {

@@ -106,7 +106,7 @@ fn a_worker_that_dies_is_replaced_and_the_others_go_on() {
     kill(before[1], Signal::KILL);
     let after = until("another worker", || Some(server.workers()).filter(|now| now.len() == 3 && *now != before));
     assert!(after.contains(&before[0]) && after.contains(&before[2]) && !after.contains(&before[1]));
-    assert_eq!(connections.iter_mut().filter_map(|connection| ask(connection)).count(), 2);
+    assert_eq!(connections.iter_mut().filter_map(ask).count(), 2);
     let mut later: Vec<_> = (0..6).map(|_| server.connect()).collect();
     assert!(later.iter_mut().all(|connection| is_ok(ask(connection))));
 }
