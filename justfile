@@ -61,6 +61,6 @@ bench-client *options:
 bench-fake-redis *options:
     servers/fake-redis/bench.sh "$@"
 
-# fuzz a parser (http_answer or http_request); needs cargo-fuzz and a nightly toolchain
+# fuzz a parser (http_answer, http_request or resp_reply); needs cargo-fuzz and a nightly toolchain
 fuzz target *options:
     cargo +nightly fuzz run {{target}} {{options}}
