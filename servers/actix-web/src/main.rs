@@ -3,7 +3,7 @@
 mod admit;
 mod routes;
 
-use std::{net::TcpListener, process::ExitCode, time::Duration};
+use std::{net::TcpListener, os::fd::AsFd, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, rt};
 use anyhow::{Context, Result};
@@ -12,8 +12,13 @@ use stack_contract::{
     limits::{DRAIN_TIMEOUT, HEAD_TIMEOUT},
     listener,
 };
-use stack_redis_store::Target;
-use tokio::{net::UnixStream, sync::mpsc};
+use stack_redis_store::{BridgedStore, Target, TokioThreads};
+use tokio::{
+    net::UnixStream,
+    runtime::{Builder, Handle, Runtime},
+    sync::mpsc,
+    time,
+};
 
 use crate::routes::Stores;
 
@@ -30,24 +35,49 @@ const KEEP_ALIVE: Duration = Duration::from_secs(300);
 /// How long a connection that we end is read on, so that a client that still sends gets to read its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long actix is not told that the server is to stop. What it finds at that moment on a connection that idles it reads
+/// and throws away; so whatever clients sent before the signal is answered first. A turn of a worker takes milliseconds.
+const LAST_ROUND: Duration = Duration::from_millis(100);
+
+/// A blocking thread owns a store connection, so it should outlive any pause between requests.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(3600);
+
 fn main() -> ExitCode {
     PROGRAM.main(run)
 }
 
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
-    rt::System::new().block_on(serve(args, target, listener, shutdown))
+    let runtime: &'static _ = Box::leak(Box::new(main_runtime(args.pool)?));
+    rt::System::with_tokio_rt(|| runtime).block_on(serve(args, target, listener, shutdown))
+}
+
+/// The runtime whose blocking threads all workers use. Never dropped, because that would wait for threads that block on
+/// the store: what is still busy at the end had its time to drain.
+fn main_runtime(pool: u32) -> Result<Runtime> {
+    Builder::new_current_thread()
+        .max_blocking_threads(pool as usize)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
+    let shutdown = Arc::new(shutdown);
+    let stop =
+        UnixStream::from_std(shutdown.as_fd().try_clone_to_owned()?.into()).context("cannot watch for signals")?;
+    let sync = BridgedStore::new(TokioThreads(Handle::current()), target.clone());
     let (connected, mut first_attempts) = mpsc::unbounded_channel();
     let app = move || {
-        let (target, connected) = (target.clone(), connected.clone());
+        let (target, sync) = (target.clone(), sync.clone());
+        let (connected, shutdown) = (connected.clone(), Arc::clone(&shutdown));
         App::new()
             .data_factory(move || {
-                let (target, connected) = (target.clone(), connected.clone());
+                let (target, sync) = (target.clone(), sync.clone());
+                let (connected, shutdown) = (connected.clone(), Arc::clone(&shutdown));
                 async move {
-                    let stores = Stores::connect(target).await;
+                    let stores = Stores::connect(sync, &target, shutdown).await;
                     let _ = connected.send(());
                     Ok::<_, std::convert::Infallible>(stores)
                 }
@@ -55,25 +85,25 @@ async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shu
             .configure(routes::all)
     };
     let announced = listener.try_clone()?;
-    let shutdown = UnixStream::from_std(shutdown.into_stream()).context("cannot watch for signals")?;
+    // Connections are counted by each worker for itself, and one without a single place would be of no use.
+    let workers = args.workers.min(args.max_connections);
     let server = HttpServer::new(app)
-        .workers(args.workers as usize)
-        // Both are counted by each worker for itself.
-        .worker_max_blocking_threads(share(args.pool, args.workers))
-        .max_connections(share(args.max_connections, args.workers))
+        .workers(workers as usize)
+        .max_connections((args.max_connections / workers) as usize)
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         .shutdown_signal(async move {
             // Fails only if the runtime is going down, and then we stop as well.
-            let _ = shutdown.readable().await;
+            let _ = stop.readable().await;
+            time::sleep(LAST_ROUND).await;
         })
         .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
         .listen(listener)?
         .run();
     let announce = async {
-        for _ in 0..args.workers {
+        for _ in 0..workers {
             first_attempts.recv().await;
         }
         // Our copy goes with it, or the port would stay open when actix has closed its own.
@@ -81,9 +111,4 @@ async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shu
     };
     tokio::try_join!(async { server.await.context("actix-web gave up") }, announce)?;
     Ok(())
-}
-
-/// What falls to each worker, at least one.
-fn share(all: u32, workers: u32) -> usize {
-    (all / workers).max(1) as usize
 }

@@ -1,27 +1,41 @@
 //! The contract as actix-web's resources.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
     web,
 };
-use stack_contract::{Answer, Mode, Route, answer};
-use stack_redis_store::{BridgedStore, MultiplexedStore, Target, Tokio};
+use stack_contract::{Answer, Mode, Route, Shutdown, answer};
+use stack_redis_store::{BridgedStore, MultiplexedStore, Target, TokioThreads};
 
 use crate::admit::Admitted;
 
-/// The stores of one worker.
+/// What the handlers of one worker use.
 pub struct Stores {
-    /// On the worker's blocking threads, as `web::block` does it: both are tokio's `spawn_blocking`.
-    sync: BridgedStore<Tokio>,
+    sync: BridgedStore<TokioThreads>,
     asynchronous: MultiplexedStore,
+    shutdown: Arc<Shutdown>,
 }
 
 impl Stores {
     /// For the worker this is called in.
-    pub async fn connect(target: Target) -> Self {
-        let asynchronous = MultiplexedStore::connect(&target, 1).await;
-        Self { sync: BridgedStore::new(Tokio, target), asynchronous }
+    pub async fn connect(sync: BridgedStore<TokioThreads>, target: &Target, shutdown: Arc<Shutdown>) -> Self {
+        Self { sync, asynchronous: MultiplexedStore::connect(target, 1).await, shutdown }
+    }
+
+    async fn handle(&self, route: Route) -> HttpResponse {
+        self.response(match route {
+            Route::Answer(answer) => answer,
+            Route::Store(Mode::Sync, operation) => operation.run_async(&self.sync).await,
+            Route::Store(Mode::Async, operation) => operation.run_async(&self.asynchronous).await,
+        })
+    }
+
+    /// An answer of the contract, and the connection's last if the server is to stop.
+    fn response(&self, answer: Answer) -> HttpResponse {
+        if self.shutdown.requested() { last_response(answer) } else { response(answer) }
     }
 }
 
@@ -29,27 +43,21 @@ impl Stores {
 pub fn all(config: &mut web::ServiceConfig) {
     for path in Route::PATHS {
         let route = Route::resolve("GET", path);
-        let handler = move |_: Admitted, stores: web::Data<Stores>| async move { handle(&stores, route).await };
+        let handler = move |_: Admitted, stores: web::Data<Stores>| async move { stores.handle(route).await };
+        let other = async |_: Admitted, stores: web::Data<Stores>| stores.response(Answer::METHOD_NOT_ALLOWED);
         config.service(
             web::resource(path)
                 .route(web::get().to(handler))
                 .route(web::head().to(handler))
-                .default_service(web::to(async |_: Admitted| response(Answer::METHOD_NOT_ALLOWED))),
+                .default_service(web::to(other)),
         );
     }
-    config.default_service(web::to(async |_: Admitted| response(Answer::NO_SUCH_PATH)));
-}
-
-async fn handle(stores: &Stores, route: Route) -> HttpResponse {
-    response(match route {
-        Route::Answer(answer) => answer,
-        Route::Store(Mode::Sync, operation) => operation.run_async(&stores.sync).await,
-        Route::Store(Mode::Async, operation) => operation.run_async(&stores.asynchronous).await,
-    })
+    let nowhere = async |_: Admitted, stores: web::Data<Stores>| stores.response(Answer::NO_SUCH_PATH);
+    config.default_service(web::to(nowhere));
 }
 
 /// An answer of the contract; length, date and persistence are actix's.
-pub fn response(answer: Answer) -> HttpResponse {
+fn response(answer: Answer) -> HttpResponse {
     builder(answer).body(answer.body)
 }
 

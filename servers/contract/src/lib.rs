@@ -10,7 +10,7 @@
 //! - [`listener`]: the listening socket
 //! - [`limits`]: every limit, and the descriptors raised to fit
 //! - [`alloc`]: the one allocator
-//! - `settings`: what `--version` says of the store client
+//! - [`settings`]: what `--version` says of the store client
 
 pub mod alloc;
 pub mod answer;
@@ -19,7 +19,7 @@ pub mod limits;
 pub mod listener;
 pub mod program;
 pub mod routes;
-mod settings;
+pub mod settings;
 pub mod shutdown;
 pub mod store;
 

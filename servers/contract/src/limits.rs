@@ -42,6 +42,11 @@ pub const BACKLOG: i32 = 4096;
 /// Descriptors a server needs beside those of its connections: standard streams, listener, pollers, logs.
 pub const SPARE_DESCRIPTORS: u64 = 64;
 
+/// Descriptors of one worker, beside its connections. A runtime of its own takes up to seven: a listener, a poller or a
+/// ring, what wakes it, its signal pipe, its copy of the wish to stop, and a store connection, of which there may be two
+/// while one takes the place of the other.
+pub const DESCRIPTORS_PER_WORKER: u64 = 8;
+
 /// The limit of open files cannot be raised to what is needed.
 #[derive(Debug, Error)]
 #[error(

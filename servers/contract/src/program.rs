@@ -12,8 +12,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, error::ErrorKind};
 use crate::{
     alloc::ALLOCATOR,
     keys,
-    limits::{self, SPARE_DESCRIPTORS},
-    listener, settings,
+    limits::{self, DESCRIPTORS_PER_WORKER, SPARE_DESCRIPTORS},
+    listener,
+    settings::{self, Setting},
     shutdown::Shutdown,
 };
 
@@ -39,10 +40,12 @@ pub struct Program {
 }
 
 /// Whether a server can run without a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum NeedsStore {
     /// It must be given `--redis`. The store need not be there yet when the server starts.
     Yes,
+    /// As `Yes`, but its client cannot be made to keep all the settings that the others share. These it has instead.
+    YesExcept(fn() -> Vec<Setting>),
     /// It answers from memory; `--redis` is ignored.
     No,
 }
@@ -72,7 +75,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The store's URL. Only for programs whose [`Program::store`] is [`NeedsStore::Yes`].
+    /// The store's URL. Not for programs whose [`Program::store`] is [`NeedsStore::No`].
     ///
     /// # Errors
     /// When none was given.
@@ -82,7 +85,8 @@ impl Args {
 
     /// Descriptors this server may need at once.
     fn descriptors(&self) -> u64 {
-        u64::from(self.max_connections) + u64::from(self.pool) + 4 * u64::from(self.workers) + SPARE_DESCRIPTORS
+        let workers = DESCRIPTORS_PER_WORKER * u64::from(self.workers);
+        u64::from(self.max_connections) + u64::from(self.pool) + workers + SPARE_DESCRIPTORS
     }
 }
 
@@ -127,7 +131,7 @@ impl Program {
         let mut command = Args::command().name(self.name).version(version);
         let matches = command.try_get_matches_from_mut(words)?;
         let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        if self.store == NeedsStore::Yes
+        if !matches!(self.store, NeedsStore::No)
             && let Err(error) = args.redis()
         {
             return Err(command.error(ErrorKind::MissingRequiredArgument, error));
@@ -142,7 +146,8 @@ impl Program {
         let libraries = libraries.join(", ");
         let separator = if libraries.is_empty() { "" } else { "; " };
         let settings = match self.store {
-            NeedsStore::Yes => format!("\n{}", settings::lines()),
+            NeedsStore::Yes => format!("\n{}", settings::lines(Vec::new())),
+            NeedsStore::YesExcept(own) => format!("\n{}", settings::lines(own())),
             NeedsStore::No => String::new(),
         };
         format!("{} ({libraries}{separator}{ALLOCATOR}){settings}", self.version)

@@ -1,31 +1,68 @@
 //! What every server says of its store client, below the first line of `--version`.
 //!
 //! The figures are those of [`limits`], which the clients use; the rules are those every client keeps. They are printed
-//! by the servers themselves, so that a run records what its programs were built with and not what somebody believed.
+//! by the servers themselves, so that a run records what its programs were built with and not what somebody believed. A
+//! stack whose client cannot be made to keep one says so by [`crate::NeedsStore::YesExcept`].
 
 use std::time::Duration;
 
 use crate::limits::{STORE_BACKOFF_FIRST, STORE_BACKOFF_LONGEST, STORE_CONNECT_TIMEOUT, STORE_RESPONSE_TIMEOUT};
 
-/// A `name: value` line for each setting.
-pub(crate) fn lines() -> String {
+/// What a setting is called, and what it is.
+pub type Setting = (&'static str, String);
+
+/// How a client connects anew.
+pub const RECONNECT: &str = "store reconnect";
+
+/// What a client sends that no request asked for.
+pub const OWN_COMMANDS: &str = "store commands of its own";
+
+/// A `name: value` line for each setting; those in `own` take the place of the shared ones.
+pub(crate) fn lines(own: Vec<Setting>) -> String {
+    let mut settings = shared();
+    for (name, value) in own {
+        match settings.iter_mut().find(|(shared, _)| *shared == name) {
+            Some(shared) => shared.1 = value,
+            None => settings.push((name, value)),
+        }
+    }
+    let lines: Vec<_> = settings.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    lines.join("\n")
+}
+
+fn shared() -> Vec<Setting> {
     let (first, longest) = (ms(STORE_BACKOFF_FIRST), ms(STORE_BACKOFF_LONGEST));
-    let settings = [
+    vec![
         ("store response timeout", ms(STORE_RESPONSE_TIMEOUT)),
         ("store connect timeout", ms(STORE_CONNECT_TIMEOUT)),
         ("store sockets", "TCP_NODELAY".to_owned()),
         ("store connections blocking", "--pool, each with one command in flight".to_owned()),
         ("store connections multiplexed", "one per worker, each with any number of commands in flight".to_owned()),
         (
-            "store reconnect",
+            RECONNECT,
             format!("at once if the connection had worked; after a failed attempt in {first}, doubling to {longest}"),
         ),
         ("store repeat", "a command whose connection was lost, once; one that timed out, never".to_owned()),
-        ("store commands of its own", "none (no PING on checkout, no CLIENT SETINFO)".to_owned()),
-    ];
-    settings.map(|(name, value)| format!("{name}: {value}")).join("\n")
+        (OWN_COMMANDS, "none (no PING on checkout, no CLIENT SETINFO)".to_owned()),
+    ]
 }
 
-fn ms(duration: Duration) -> String {
+/// A time as the settings state it.
+#[must_use]
+pub fn ms(duration: Duration) -> String {
     format!("{} ms", duration.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stack_says_of_itself_takes_the_place_of_what_all_say() {
+        let text = lines(vec![(OWN_COMMANDS, "PING".to_owned()), ("store color", "red".to_owned())]);
+        let of = |setting: &str| text.lines().filter(|line| line.starts_with(setting)).collect::<Vec<_>>();
+        assert_eq!(of(OWN_COMMANDS), ["store commands of its own: PING"]);
+        assert_eq!(of("store color"), ["store color: red"]);
+        assert_eq!(text.lines().count(), shared().len() + 1);
+    }
 }

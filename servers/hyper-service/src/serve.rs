@@ -71,6 +71,11 @@ impl Places {
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
+    /// Waits until one is free, which another listener may take before.
+    async fn wait(&self) {
+        drop(self.take().await);
+    }
+
     /// Waits until all are free, that is, until all connections have ended.
     async fn empty(&self) {
         let _ = self.free.acquire_many(self.all).await;
@@ -115,15 +120,19 @@ pub async fn serve<R, A, F>(
     }
 }
 
-/// The next connection, once there is a place for it. `None`: this one failed, the next may not.
+/// The next connection, with its place. `None`: this one failed, the next may not.
 async fn accept<R: Runtime>(
     runtime: &R,
     listener: &R::Listener,
     places: &Places,
 ) -> Option<(R::Socket, OwnedSemaphorePermit)> {
-    let place = places.take().await?;
+    // Not taken yet: a listener to which nobody connects must not hold the place that another one could use.
+    places.wait().await;
     match runtime.accept(listener).await {
-        Ok(socket) => SockRef::from(&socket).set_tcp_nodelay(true).is_ok().then_some((socket, place)),
+        Ok(socket) => {
+            let place = places.take().await?;
+            SockRef::from(&socket).set_tcp_nodelay(true).is_ok().then_some((socket, place))
+        }
         // The client gave up before we came to it.
         Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
         Err(error) => {

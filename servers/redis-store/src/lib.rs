@@ -35,5 +35,5 @@ pub use multiplexed::MultiplexedStore;
 #[cfg(feature = "multiplexed")]
 pub use runtime::Runtime;
 #[cfg(feature = "tokio")]
-pub use runtime::Tokio;
+pub use runtime::{Tokio, TokioThreads};
 pub use target::{Target, TargetError};

@@ -34,7 +34,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Option<T>> + Send + use<Self, T, W>;
 }
 
-/// The tokio runtime in whose context the store is connected.
+/// The tokio runtime in whose context the store is used.
 #[cfg(feature = "tokio")]
 #[derive(Debug, Clone, Copy)]
 pub struct Tokio;
@@ -65,6 +65,41 @@ impl Runtime for Tokio {
         work: W,
     ) -> impl Future<Output = Option<T>> + Send + use<T, W> {
         let done = tokio::task::spawn_blocking(work);
+        async { done.await.ok() }
+    }
+}
+
+/// [`Tokio`] with the blocking threads of a certain runtime, which tasks of any other may use as well.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone)]
+pub struct TokioThreads(pub tokio::runtime::Handle);
+
+#[cfg(feature = "tokio")]
+impl Runtime for TokioThreads {
+    type Socket = <Tokio as Runtime>::Socket;
+    type Stream = <Tokio as Runtime>::Stream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<Self::Socket> {
+        Tokio.connect(host, port).await
+    }
+
+    fn stream(socket: Self::Socket) -> Self::Stream {
+        Tokio::stream(socket)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        Tokio.spawn(task);
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        Tokio.sleep(time)
+    }
+
+    fn unblock<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = Option<T>> + Send + use<T, W> {
+        let done = self.0.spawn_blocking(work);
         async { done.await.ok() }
     }
 }

@@ -5,7 +5,12 @@ mod store;
 use std::{net::TcpListener, process::ExitCode};
 
 use anyhow::{Context, Result};
-use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
+use stack_contract::{
+    Args, NeedsStore, Program, Shutdown,
+    limits::{STORE_BACKOFF_FIRST, STORE_BACKOFF_LONGEST},
+    listener,
+    settings::{self, Setting},
+};
 use stack_hyper_service::{Stores, answer};
 use stack_redis_store::{BridgedStore, Target, Tokio};
 use stack_tokio::{Door, runtime};
@@ -16,8 +21,21 @@ const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
     libraries: &["hyper", "tokio", "fred", "redis"],
-    store: NeedsStore::Yes,
+    store: NeedsStore::YesExcept(settings_of_fred),
 };
+
+/// What fred cannot be kept from; /sync is as everywhere.
+fn settings_of_fred() -> Vec<Setting> {
+    let (first, longest) = (settings::ms(STORE_BACKOFF_FIRST), settings::ms(STORE_BACKOFF_LONGEST));
+    let reconnect = format!(
+        "at once if the connection had worked (/async: in {first}); after a failed attempt in {first}, doubling to \
+         {longest}"
+    );
+    vec![
+        (settings::RECONNECT, reconnect),
+        (settings::OWN_COMMANDS, "/async: PING, CLIENT ID and INFO on connecting; /sync: none".to_owned()),
+    ]
+}
 
 fn main() -> ExitCode {
     PROGRAM.main(run)
