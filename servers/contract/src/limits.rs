@@ -42,10 +42,10 @@ pub const BACKLOG: i32 = 4096;
 /// Descriptors a server needs beside those of its connections: standard streams, listener, pollers, logs.
 pub const SPARE_DESCRIPTORS: u64 = 64;
 
-/// Descriptors of one worker, beside its connections. A runtime of its own takes up to seven: a listener, a poller or a
-/// ring, what wakes it, its signal pipe, its copy of the wish to stop, and a store connection, of which there may be two
-/// while one takes the place of the other.
-pub const DESCRIPTORS_PER_WORKER: u64 = 8;
+/// Descriptors of one worker, beside its connections. A tokio runtime with a listener and a store of its own has seven:
+/// listener, poller and its copy, what wakes it, signal pipe, the wish to stop, store connection; an eighth while one
+/// store connection takes the place of another. The rest is for a runtime that needs a few more.
+pub const DESCRIPTORS_PER_WORKER: u64 = 12;
 
 /// The limit of open files cannot be raised to what is needed.
 #[derive(Debug, Error)]
