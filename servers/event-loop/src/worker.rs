@@ -47,7 +47,7 @@ pub struct Worker<I, S> {
     service: S,
     places: Vec<Place>,
     free: Vec<u32>,
-    /// Connections that have had their turn and may have more to do.
+    /// Places of connections that have had their turn and may have more to do, each of them once.
     unfinished: Vec<u32>,
     /// Lists that are empty between turns, kept for their memory.
     resumed: Vec<u32>,
@@ -63,6 +63,8 @@ pub struct Worker<I, S> {
 struct Place {
     peer: Option<Peer>,
     generation: u32,
+    /// Whether it is listed in `unfinished`. Outlives its connection, as the entry does.
+    is_unfinished: bool,
 }
 
 impl<I: Intake, S: Service> Worker<I, S> {
@@ -109,7 +111,7 @@ impl<I: Intake, S: Service> Worker<I, S> {
                     INTAKE => self.welcome(),
                     SHUTDOWN => self.begin_to_stop(),
                     name if name >= NAMES => self.service.ready(name as u32, event.flags),
-                    index => self.turn(index as u32, event.flags),
+                    index => self.notice(index as u32, event.flags),
                 }
             }
             self.resume();
@@ -154,7 +156,10 @@ impl<I: Intake, S: Service> Worker<I, S> {
             }
         }
         self.arrived = arrived;
-        if self.stop_at.is_none() && self.intake.is_done() {
+        if self.intake.is_done() {
+            // The end of a socket stays readable: the loop would spin until the last connection has ended. Fails only
+            // if it was taken out before.
+            let _ = epoll::delete(&*self.registry.0, self.intake.descriptor());
             self.begin_to_stop();
         }
     }
@@ -176,6 +181,15 @@ impl<I: Intake, S: Service> Worker<I, S> {
         Ok(index)
     }
 
+    /// A connection is ready. If it is to have another turn anyway, that will do: edges must not gain a client more
+    /// turns than others have.
+    fn notice(&mut self, index: u32, flags: EventFlags) {
+        match self.places.get_mut(index as usize) {
+            Some(Place { peer: Some(peer), is_unfinished: true, .. }) => peer.notice(flags),
+            _ => self.turn(index, flags),
+        }
+    }
+
     /// Reads, answers and writes as far as one connection goes.
     fn turn(&mut self, index: u32, flags: EventFlags) {
         let Some(place) = self.places.get_mut(index as usize) else { return };
@@ -184,7 +198,11 @@ impl<I: Intake, S: Service> Worker<I, S> {
         let ticket = Ticket { index, generation: place.generation };
         match peer.turn(&mut self.service, ticket, &mut self.scratch, self.stop_at.is_some()) {
             Turn::Waits => {}
-            Turn::MayGoOn => self.unfinished.push(index),
+            Turn::MayGoOn => {
+                if !std::mem::replace(&mut place.is_unfinished, true) {
+                    self.unfinished.push(index);
+                }
+            }
             Turn::Over => self.close(index),
         }
     }
@@ -193,6 +211,7 @@ impl<I: Intake, S: Service> Worker<I, S> {
     fn resume(&mut self) {
         let mut resumed = std::mem::replace(&mut self.unfinished, std::mem::take(&mut self.resumed));
         for index in resumed.drain(..) {
+            self.places[index as usize].is_unfinished = false;
             self.turn(index, EventFlags::empty());
         }
         self.resumed = resumed;
@@ -253,5 +272,103 @@ impl<I: Intake, S: Service> Worker<I, S> {
                 self.close(index as u32);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        os::{
+            fd::{AsFd, BorrowedFd},
+            unix::net::UnixStream,
+        },
+    };
+
+    use rustix::event::epoll::EventFlags;
+    use stack_contract::{Mode, Operation};
+
+    use super::*;
+    use crate::service::Begun;
+
+    /// Done when the other end of its socket is gone.
+    struct Socket {
+        stream: UnixStream,
+        is_done: bool,
+    }
+
+    impl Intake for Socket {
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            self.stream.as_fd()
+        }
+
+        fn take(&mut self, _: &mut Vec<TcpStream>) {
+            self.is_done = matches!(self.stream.read(&mut [0]), Ok(0));
+        }
+
+        fn is_done(&self) -> bool {
+            self.is_done
+        }
+
+        fn release(&mut self) {}
+    }
+
+    /// Answers in place, so that turns are short.
+    struct InPlace;
+
+    impl Service for InPlace {
+        const WAITS_IN_PLACE: bool = true;
+
+        fn begin(&mut self, _: Mode, _: Operation, _: Ticket) -> Begun {
+            Begun::Answered(Answer::OK)
+        }
+    }
+
+    fn worker() -> (UnixStream, Worker<Socket, InPlace>) {
+        let (end, stream) = UnixStream::pair().unwrap();
+        let shutdown = Shutdown::on_signals().unwrap();
+        let intake = Socket { stream, is_done: false };
+        (end, Worker::new(&shutdown, intake, |_| Ok(InPlace)).unwrap())
+    }
+
+    #[test]
+    fn a_connection_with_more_to_do_is_listed_once_however_many_edges_come() {
+        const REQUESTS: usize = 200;
+        let (_end, mut worker) = worker();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let sent = b"GET /check HTTP/1.1\r\nHost: here\r\n\r\n".repeat(REQUESTS);
+        client.write_all(&sent).unwrap();
+        let stream = listener.accept().unwrap().0;
+        while stream.peek(&mut vec![0; sent.len()]).unwrap() < sent.len() {}
+        let index = worker.admit(stream).unwrap();
+        for _ in 0..3 {
+            worker.notice(index, EventFlags::IN);
+            worker.turn(index, EventFlags::IN);
+            assert_eq!(worker.unfinished, [index]);
+        }
+        while !worker.unfinished.is_empty() {
+            assert_eq!(worker.unfinished, [index]);
+            worker.resume();
+        }
+        worker.close(index);
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200").count(), REQUESTS);
+    }
+
+    #[test]
+    fn an_intake_that_has_come_to_its_end_does_not_wake_the_loop_again() {
+        let (end, mut worker) = worker();
+        drop(end);
+        let ready = |worker: &Worker<Socket, InPlace>| {
+            let mut events = Vec::with_capacity(EVENTS);
+            epoll::wait(&*worker.registry.0, spare_capacity(&mut events), Some(&Timespec::default())).unwrap()
+        };
+        assert_eq!(ready(&worker), 1);
+        worker.welcome();
+        assert_eq!(ready(&worker), 0);
+        assert!(worker.is_done());
     }
 }
