@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Writes what there is to write, as far as the client takes it.
+    /// Writes what there is to write, as far as the client takes it. From when it takes no more, its time runs.
     pub fn flush(&mut self) -> Next {
         while !self.http.output().is_empty() {
             match self.stream.write(self.http.output()) {
@@ -106,7 +106,11 @@ impl Session {
                     self.http.written(bytes);
                     self.deadline = None;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Write,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Here and not in `settle`, as an owner may begin its turn with this and end it if there is more.
+                    self.cut_off_after(HEAD_TIMEOUT);
+                    return Next::Write;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Next::Close,
             }
@@ -117,12 +121,8 @@ impl Session {
     /// Ends a turn: writes, and decides how to go on.
     pub fn settle(&mut self) -> Next {
         match self.flush() {
-            Next::Close => return Next::Close,
-            Next::Write => {
-                self.cut_off_after(HEAD_TIMEOUT);
-                return Next::Write;
-            }
             Next::Read => {}
+            next => return next,
         }
         if self.http.is_over() {
             return self.take_leave();

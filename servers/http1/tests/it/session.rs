@@ -14,6 +14,9 @@ const GET: &[u8] = b"GET /check HTTP/1.1\r\nHost: a\r\n\r\n";
 /// How long the kernel may take to hand bytes over. Only a failing test waits that long.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Answers a client owes it to take. A few reads of the test's client open the kernel's buffers for less than that.
+const LEFT_OVER: usize = 8 * 1024 * 1024;
+
 /// Both ends of a connection.
 fn pair() -> (TcpStream, Session) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -100,6 +103,28 @@ fn a_client_that_takes_no_answers_is_waited_for_but_not_for_ever() {
         while client.read(&mut [0; 65536]).is_ok() {}
     }
     assert!(session.http.output().is_empty());
+}
+
+#[test]
+fn a_client_that_takes_a_little_and_then_stops_has_only_so_long() {
+    let (mut client, mut session) = pair();
+    let start = Instant::now();
+    // More than the kernel keeps, and more again, so that it does not end in one write.
+    while session.flush() != Next::Write || session.http.output().len() < LEFT_OVER {
+        assert!(start.elapsed() < DEADLINE, "the kernel takes everything");
+        client.write_all(&GET.repeat(100)).unwrap();
+        fill(&mut session);
+        answer_all(&mut session);
+    }
+    let owed = session.http.output().len();
+    client.set_nonblocking(true).unwrap();
+    while session.http.output().len() == owed {
+        assert!(start.elapsed() < DEADLINE, "never written");
+        let _ = client.read(&mut [0; 65536]);
+        assert_eq!(session.flush(), Next::Write, "a part of it at most");
+    }
+    assert!(session.is_expired(Instant::now() + 2 * HEAD_TIMEOUT), "what it took bought it time, but not for ever");
+    assert!(!session.is_expired(Instant::now()));
 }
 
 #[test]
