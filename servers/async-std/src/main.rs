@@ -8,7 +8,7 @@ use anyhow::Result;
 use async_io::Async;
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_hyper_service::{Stores, answer, serve};
-use stack_redis_store::{BridgedStore, MultiplexedStore, Target};
+use stack_redis_store::{BridgedStore, MultiplexedStore, Target, runtime::prefer_smol};
 
 use crate::runtime::AsyncStd;
 
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
     let (workers, max_connections) = (args.workers, args.max_connections);
+    prefer_smol();
     runtime::run(args, async move {
         let asynchronous = MultiplexedStore::connect_on(&AsyncStd, &target, workers).await;
         // For the rest of the program's life: spares a count of references for every request.

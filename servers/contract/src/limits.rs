@@ -15,7 +15,8 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
 
 /// How long a store may take to answer one command. Far above any delay a scenario asks for, so that it only fires when
-/// the store is stuck.
+/// the store is stuck. A command that is sent again because its connection was lost has this time anew: at the most it
+/// waits twice for a reply, and [`STORE_CONNECT_TIMEOUT`] in between.
 pub const STORE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long connecting to the store may take. A store on the same machine or network connects in milliseconds.
@@ -26,6 +27,15 @@ pub const STORE_BACKOFF_FIRST: Duration = Duration::from_millis(25);
 
 /// Pauses double up to this one: how late a server may notice that the store is back.
 pub const STORE_BACKOFF_LONGEST: Duration = Duration::from_millis(500);
+
+/// Commands that may wait in front of a multiplexed connection of the `redis` crate. Twice the 2000 connections of the
+/// scenarios, each of which has one command at a time, so that no request waits for a place in the queue; the crate's
+/// own default is 50, which it advises web servers to raise.
+pub const STORE_QUEUE_COMMANDS: usize = 4096;
+
+/// Bytes that a multiplexed connection of the `redis` crate gathers before it writes them, if more commands are waiting.
+/// Room for the GETs of a full queue, at about 32 bytes each, so that they travel in one write; the default is 8 KiB.
+pub const STORE_WRITE_BYTES: usize = 128 * 1024;
 
 /// How long a server that was asked to stop may take to finish what is in flight: the longest a store may take to
 /// answer.

@@ -14,7 +14,7 @@ use crate::{
     keys,
     limits::{self, DESCRIPTORS_PER_WORKER, SPARE_DESCRIPTORS},
     listener,
-    settings::{self, Setting},
+    settings::{self, BOTH, Client, Setting},
     shutdown::Shutdown,
 };
 
@@ -46,6 +46,8 @@ pub enum NeedsStore {
     Yes,
     /// As `Yes`, but its client cannot be made to keep all the settings that the others share. These it has instead.
     YesExcept(fn() -> Vec<Setting>),
+    /// As `Yes`, but both modes have the same client.
+    YesOnly(Client),
     /// It answers from memory; `--redis` is ignored.
     No,
 }
@@ -146,8 +148,9 @@ impl Program {
         let libraries = libraries.join(", ");
         let separator = if libraries.is_empty() { "" } else { "; " };
         let settings = match self.store {
-            NeedsStore::Yes => format!("\n{}", settings::lines(Vec::new())),
-            NeedsStore::YesExcept(own) => format!("\n{}", settings::lines(own())),
+            NeedsStore::Yes => format!("\n{}", settings::lines(BOTH, Vec::new())),
+            NeedsStore::YesExcept(own) => format!("\n{}", settings::lines(BOTH, own())),
+            NeedsStore::YesOnly(client) => format!("\n{}", settings::lines(&[client], Vec::new())),
             NeedsStore::No => String::new(),
         };
         format!("{} ({libraries}{separator}{ALLOCATOR}){settings}", self.version)

@@ -16,13 +16,13 @@ mod worker;
 
 use std::{env, process::ExitCode};
 
-use stack_contract::{NeedsStore, Program};
+use stack_contract::{NeedsStore, Program, settings::Client};
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
     libraries: &["httparse", "redis"],
-    store: NeedsStore::Yes,
+    store: NeedsStore::YesOnly(Client::Blocking),
 };
 
 /// The first argument of a worker; its number and the store's URL follow. No argument of the contract looks like it.

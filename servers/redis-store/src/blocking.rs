@@ -68,7 +68,8 @@ impl<C: Connector> BlockingStore<C> {
                 other => return Ok(self.keep_if_in_step(other)),
             }
             // A store that restarted closed this connection while it was idle. Both commands may be repeated, so the
-            // first request after a restart need not fail once for each connection.
+            // first request after a restart need not fail once for each connection. The second one has a response timeout
+            // of its own, as one deadline for both would have to be set on the new socket and then taken back.
         }
         let reply = self.connect()?.req_packed_command(&packed);
         Ok(self.keep_if_in_step(reply))

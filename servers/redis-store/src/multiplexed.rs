@@ -19,13 +19,13 @@ use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value, aio::MultiplexedConn
 use stack_contract::{
     AsyncStore, Lookup, StoreError,
     keys::Key,
-    limits::{STORE_BACKOFF_LONGEST, STORE_CONNECT_TIMEOUT},
+    limits::{STORE_BACKOFF_LONGEST, STORE_CONNECT_TIMEOUT, STORE_QUEUE_COMMANDS, STORE_WRITE_BYTES},
 };
 // Channels need no runtime.
 use tokio::sync::{oneshot, watch};
 
 #[cfg(feature = "tokio")]
-use crate::runtime::Tokio;
+use crate::runtime::{self, Tokio};
 use crate::{backoff::Backoff, reply, runtime::Runtime, socket, target::Target};
 
 /// A set of multiplexed connections, one per worker. Cheap to clone; all clones share the connections.
@@ -53,9 +53,11 @@ thread_local! {
 }
 
 impl MultiplexedStore {
-    /// [`Self::connect_on`] the tokio runtime this is called in.
+    /// [`Self::connect_on`] the tokio runtime this is called in, for a program that has no other: see
+    /// [`runtime::prefer_tokio`].
     #[cfg(feature = "tokio")]
     pub async fn connect(target: &Target, connections: u32) -> Self {
+        runtime::prefer_tokio();
         Self::connect_on(&Tokio, target, connections).await
     }
 
@@ -87,7 +89,7 @@ impl MultiplexedStore {
             Err(error) if reply::is_broken(error) => {}
             _ => return Ok(reply),
         }
-        // Both commands may be repeated. Once, as the blocking store does.
+        // Both commands may be repeated. Once, as the blocking store does, and as there with a response timeout anew.
         match slot.next_attempt(attempts).await {
             Some(mut connection) => Ok(connection.send_packed_command(command).await),
             None => Ok(reply),
@@ -163,7 +165,10 @@ async fn open<R: Runtime>(
 ) -> RedisResult<(MultiplexedConnection, impl Future<Output = ()>)> {
     let connected = runtime.connect(&target.host, target.port).await?;
     socket::configure(&connected, target)?;
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(target.response_timeout));
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(Some(target.response_timeout))
+        .set_pipeline_buffer_size(STORE_QUEUE_COMMANDS)
+        .set_write_backpressure_boundary(STORE_WRITE_BYTES);
     let info = target.client.get_connection_info().redis_settings();
     MultiplexedConnection::new_with_config(info, R::stream(connected), config).await
 }

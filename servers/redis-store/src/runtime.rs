@@ -103,3 +103,18 @@ impl Runtime for TokioThreads {
         async { done.await.ok() }
     }
 }
+
+/// Has the `redis` crate take tokio's timers for the rest of the process's life, if a build that has smol's as well left
+/// it the choice: otherwise it looks for tokio's runtime at every command. Only the first preference counts.
+#[cfg(feature = "tokio")]
+pub fn prefer_tokio() {
+    #[cfg(feature = "smol")]
+    let _ = redis::aio::prefer_tokio();
+}
+
+/// As [`prefer_tokio`], for smol's timers. A program on smol calls it before it connects.
+#[cfg(feature = "smol")]
+pub fn prefer_smol() {
+    #[cfg(feature = "tokio")]
+    let _ = redis::aio::prefer_smol();
+}

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use async_io::Async;
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_hyper_service::{Stores, answer, serve};
-use stack_redis_store::{BridgedStore, MultiplexedStore, Target};
+use stack_redis_store::{BridgedStore, MultiplexedStore, Target, runtime::prefer_smol};
 
 use crate::runtime::Smol;
 
@@ -27,6 +27,7 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
     let (workers, max_connections) = (args.workers, args.max_connections);
     blocking::set_max_blocking_threads(NonZeroUsize::new(args.pool as usize).context("--pool 0")?);
+    prefer_smol();
     stack_smol_parts::start(workers)?;
     // What is still busy when this returns had its time to drain, and ends with the process.
     stack_smol_parts::block_on(async move {

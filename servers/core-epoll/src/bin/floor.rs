@@ -3,7 +3,7 @@
 use std::{net::TcpListener, process::ExitCode};
 
 use anyhow::Result;
-use stack_contract::{Args, NeedsStore, Program, Shutdown};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, settings::Client};
 use stack_core_epoll::{link, tasks};
 use stack_event_loop::crew;
 use stack_resp::Target;
@@ -12,7 +12,7 @@ const PROGRAM: Program = Program {
     name: "stack-floor",
     version: env!("CARGO_PKG_VERSION"),
     libraries: &["httparse", "rustix"],
-    store: NeedsStore::Yes,
+    store: NeedsStore::YesOnly(Client::Multiplexed),
 };
 
 fn main() -> ExitCode {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key, limits::STORE_BACKOFF_LONGEST};
-use stack_redis_store::MultiplexedStore;
+// Connected by `connect_on`, which states no preference: other tests of this process are on smol.
+use stack_redis_store::{MultiplexedStore, Tokio};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::double::{Double, Manner, nobody};
@@ -34,7 +35,7 @@ async fn until(store: &MultiplexedStore, expected: Result<Lookup, StoreError>) {
 fn the_first_command_finds_a_connection_and_no_other_commands_are_sent() {
     let double = Double::start(HIT);
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&double.target(), 3).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &double.target(), 3).await;
         assert_eq!(get(&store).await, Ok(Lookup::Hit));
         double.behave(Manner::Reply("+OK\r\n"));
         assert_eq!(store.set(Key::new(7), b"v").await, Ok(()));
@@ -48,7 +49,7 @@ fn the_first_command_finds_a_connection_and_no_other_commands_are_sent() {
 fn replies_mean_what_they_say_and_keep_the_connection() {
     let double = Double::start(HIT);
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &double.target(), 1).await;
         for (reply, meaning) in [
             ("$-1\r\n", Ok(Lookup::Miss)),
             ("-NOPERM no\r\n", Err(StoreError::Refused)),
@@ -67,7 +68,7 @@ fn replies_mean_what_they_say_and_keep_the_connection() {
 fn without_a_store_it_starts_and_fails_at_once() {
     runtime().block_on(async {
         let (target, _port) = nobody();
-        let store = MultiplexedStore::connect(&target, 2).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &target, 2).await;
         let before = Instant::now();
         for _ in 0..1000 {
             assert_eq!(get(&store).await, Err(StoreError::Unavailable));
@@ -80,7 +81,7 @@ fn without_a_store_it_starts_and_fails_at_once() {
 fn a_lost_connection_is_replaced_without_a_request() {
     let double = Double::start(HIT);
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &double.target(), 1).await;
         double.wait_for_connections(1);
         double.hang_up();
         double.wait_for_connections(2);
@@ -92,7 +93,7 @@ fn a_lost_connection_is_replaced_without_a_request() {
 fn a_store_that_hangs_up_is_an_error_until_it_no_longer_does() {
     let double = Double::start(Manner::HangUp);
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &double.target(), 1).await;
         until(&store, Err(StoreError::Lost)).await;
         until(&store, Err(StoreError::Unavailable)).await;
         double.behave(HIT);
@@ -104,7 +105,7 @@ fn a_store_that_hangs_up_is_an_error_until_it_no_longer_does() {
 fn a_command_whose_connection_is_lost_is_sent_again_on_the_next_one() {
     let double = Double::start(HIT);
     runtime().block_on(async {
-        let store = MultiplexedStore::connect(&double.target(), 1).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &double.target(), 1).await;
         // A connection that did not work for so long is not replaced at once.
         let connected = Instant::now();
         while connected.elapsed() <= STORE_BACKOFF_LONGEST {
@@ -131,7 +132,7 @@ fn a_reply_that_comes_too_late_is_not_taken_for_the_next_one() {
     let double = Double::start(Manner::Late("$-1\r\n"));
     runtime().block_on(async {
         let target = double.target().with_response_timeout(Duration::from_millis(50));
-        let store = MultiplexedStore::connect(&target, 1).await;
+        let store = MultiplexedStore::connect_on(&Tokio, &target, 1).await;
         assert_eq!(get(&store).await, Err(StoreError::Timeout));
         double.behave(HIT);
         // The machine may be slow too.
