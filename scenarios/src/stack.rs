@@ -44,6 +44,9 @@ pub struct Stack {
     /// Modes that are bridged from the other colour.
     #[serde(default)]
     pub bridged: Vec<Mode>,
+    /// Modes in which no more requests than `--pool` are at the store at once, which bounds what a store with delays
+    /// lets through. Without it: `sync`, and those that are bridged.
+    pub pool_bounded: Option<Vec<Mode>>,
     /// Rust: the workspace package.
     pub package: Option<String>,
     /// Other languages: the command that builds it.
@@ -147,9 +150,13 @@ impl Placeholders {
 
 impl Stack {
     /// Whether a mode holds one of `--pool` blocking store connections for as long as the store takes to answer: the
-    /// blocking client's own mode does, and so does one that is bridged to or from blocking threads.
+    /// blocking client's own mode does, and so does one that is bridged to or from blocking threads, unless these are
+    /// more.
     pub fn is_pool_bounded(&self, mode: Mode) -> bool {
-        mode == Mode::Sync || self.bridged.contains(&mode)
+        match &self.pool_bounded {
+            Some(modes) => modes.contains(&mode),
+            None => mode == Mode::Sync || self.bridged.contains(&mode),
+        }
     }
 
     /// What to do when its program is not there.
@@ -181,6 +188,9 @@ impl Stack {
         );
         for mode in &self.bridged {
             ensure!(self.modes.contains(mode), "bridged names a mode that modes does not");
+        }
+        for mode in self.pool_bounded.iter().flatten() {
+            ensure!(self.modes.contains(mode), "pool_bounded names a mode that modes does not");
         }
         for word in self.run.iter().chain(&self.version) {
             unknown_placeholder(word)?;
@@ -296,6 +306,15 @@ mod tests {
         let stacks = discover(folder(GOOD).path()).unwrap();
         assert_eq!(stacks.len(), 1);
         assert!(stacks[0].default && stacks[0].is_pool_bounded(Mode::Async));
+    }
+
+    #[test]
+    fn a_stack_can_say_which_of_its_modes_the_pool_bounds() {
+        let stacks = discover(folder(&(GOOD.to_owned() + "pool_bounded = [\"sync\"]\n")).path()).unwrap();
+        assert!(stacks[0].is_pool_bounded(Mode::Sync) && !stacks[0].is_pool_bounded(Mode::Async));
+        let stray = GOOD.replace("\"sync\", ", "") + "pool_bounded = [\"sync\"]\n";
+        let error = format!("{:#}", discover(folder(&stray).path()).unwrap_err());
+        assert!(error.contains("pool_bounded"), "{error}");
     }
 
     #[test]
