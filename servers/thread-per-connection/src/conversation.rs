@@ -115,6 +115,8 @@ impl<'a> Conversation<'a> {
                 self.http.close_after_next();
             }
             self.http.answer(answer);
+            // The next one has its own time, also where the connection is never without an incomplete request.
+            self.deadline = None;
         }
         Ok(())
     }
@@ -153,4 +155,30 @@ fn send(stream: &mut &TcpStream, http: &mut Connection) -> Result<(), Over> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn each_request_has_its_own_time_even_if_no_read_ends_between_two() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let roster = Roster::default();
+        let member = roster.enter(listener.accept().unwrap().0);
+        let mut conversation = Conversation::new(&member, &roster);
+        let over = Instant::now();
+        conversation.deadline = Some(over);
+        conversation.http.receive(b"GET /check HTTP/1.1\r\nHost: he");
+        let mut run = |_, _| unreachable!("no request asks for the store");
+        assert!(conversation.answer_all(&mut run).is_ok());
+        assert_eq!(conversation.deadline, Some(over), "it was not answered yet");
+        conversation.http.receive(b"re\r\n\r\nGET /check HTT");
+        assert!(conversation.answer_all(&mut run).is_ok());
+        assert!(conversation.http.is_amid_request());
+        assert_eq!(conversation.deadline, None);
+    }
 }

@@ -11,11 +11,7 @@ mod lender;
 mod roster;
 mod stores;
 
-use std::{
-    net::{TcpListener, TcpStream},
-    process::ExitCode,
-    thread,
-};
+use std::{net::TcpListener, process::ExitCode, thread};
 
 use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, limits::DRAIN_TIMEOUT, listener};
@@ -25,7 +21,7 @@ use tokio::runtime;
 
 use crate::{
     conversation::Conversation,
-    roster::Roster,
+    roster::{Member, Roster},
     stores::{Shared, Stores},
 };
 
@@ -67,8 +63,10 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     listener::announce(&listener)?;
     acceptor::run(listener, &shutdown, places, |stream| {
         let place = Place(places);
+        // Here and not on the thread: whoever waits at the end for all to leave must know of those just accepted.
+        let member = roster.enter(stream);
         let serve = move || {
-            serve(stream, shared, roster);
+            serve(member, shared, roster);
             drop(place);
         };
         // Detached: one that is stuck in a store command must not hold up the exit.
@@ -91,8 +89,7 @@ impl Drop for Place {
     }
 }
 
-fn serve(stream: TcpStream, shared: &'static Shared, roster: &'static Roster) {
-    let member = roster.enter(stream);
+fn serve(member: Member<'static>, shared: &'static Shared, roster: &'static Roster) {
     let mut stores = Stores::new(shared);
     Conversation::new(&member, roster).run(|mode, operation| stores.run(mode, operation));
 }

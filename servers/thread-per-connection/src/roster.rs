@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// All connections that have a thread.
+/// All connections that have a thread, or are about to.
 #[derive(Debug, Default)]
 pub struct Roster {
     members: Mutex<Members>,
