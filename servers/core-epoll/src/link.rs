@@ -91,10 +91,11 @@ impl Link {
 
     /// The socket is ready.
     pub fn ready(&mut self, name: u32, flags: EventFlags) {
-        let Some(wire) = self.wire.as_mut().filter(|wire| wire.name == name) else { return };
-        if wire.connecting_until.is_some() {
-            return self.finish_connecting();
+        if self.wire.as_ref().is_some_and(|wire| wire.name == name && wire.connecting_until.is_some()) {
+            self.finish_connecting();
         }
+        // Still, if it could be connected: the same edge may report the first bytes, or the end.
+        let Some(wire) = self.wire.as_mut().filter(|wire| wire.name == name) else { return };
         wire.writable |= flags.contains(EventFlags::OUT);
         let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if ended || flags.contains(EventFlags::IN) {
