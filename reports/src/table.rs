@@ -315,7 +315,7 @@ fn step_title(step: u32, meta: Option<&ScenarioMeta>) -> String {
 }
 
 /// Whether a cell takes part in the rank.
-fn is_ranked(cell: &Cell, headline: Headline) -> bool {
+pub(crate) fn is_ranked(cell: &Cell, headline: Headline) -> bool {
     cell.role == Role::Stack && headline.ranks(cell.verdict) && headline.figure(cell).is_some()
 }
 

@@ -8,13 +8,22 @@ use crate::{
     number::{self, NONE},
     row::{Mode, Placement, Row},
     summary::{Cell, Question, Spread},
+    table::{Headline, is_ranked},
 };
 
 /// Stands between the parts of a name. No stack has it in its own.
 const SEPARATOR: char = '_';
 
+/// What a request costs in one build.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    us: Spread,
+    /// Whether the verdict lets it be compared. Otherwise it is shown in brackets and counts nowhere.
+    is_sound: bool,
+}
+
 /// The builds of one stack under one question, by build.
-type Builds<'r> = BTreeMap<&'r str, Spread>;
+type Builds<'r> = BTreeMap<&'r str, Cost>;
 /// Rows by stack and build.
 type Trials<'r> = BTreeMap<&'r str, BTreeMap<&'r str, Vec<&'r Row>>>;
 /// What is asked, in words, and the stacks in their builds.
@@ -34,6 +43,11 @@ pub fn draw(run: &Run) -> String {
     for (title, stacks) in &asked {
         text.push_str(&format!("{title}: server CPU µs per request\n\n{}\n", table(stacks, &builds)));
     }
+    if asked.iter().flat_map(|(_, stacks)| stacks.values()).flat_map(BTreeMap::values).any(|cost| !cost.is_sound) {
+        text.push_str(
+            "In brackets: the verdict of a trial forbids to compare the figure; it counts for nothing below.\n\n",
+        );
+    }
     text.push_str(&format!("{}\n{}", means(&asked, &builds), changes(&asked, &builds)));
     text
 }
@@ -45,7 +59,10 @@ fn asked(run: &Run) -> Vec<Asked<'_>> {
         let key = (row.scenario.as_str(), Question::of(row), row.placement == Placement::Free);
         trials.entry(key).or_default().entry(stack).or_default().entry(build).or_default().push(row);
     }
-    let cost = |rows: &Vec<&Row>| Cell::of(rows, &BTreeMap::new()).and_then(|cell| cell.server_us);
+    let cost = |rows: &Vec<&Row>| {
+        let cell = Cell::of(rows, &BTreeMap::new())?;
+        Some(Cost { us: cell.server_us?, is_sound: is_ranked(&cell, Headline::CpuPerRequest) })
+    };
     let of_stack = |builds: BTreeMap<_, Vec<&Row>>| -> Builds<'_> {
         builds.into_iter().filter_map(|(build, rows)| Some((build, cost(&rows)?))).collect()
     };
@@ -94,20 +111,28 @@ fn table(stacks: &BTreeMap<&str, Builds>, builds: &[&str]) -> String {
     drawn(&lines[0]) + &drawn(&rule) + &body
 }
 
-fn figure(spread: &Spread) -> String {
+fn figure(cost: &Cost) -> String {
     let show = number::cpu_us;
-    match spread.trials {
-        1 => show(spread.median),
-        _ => format!("{} [{}–{}]", show(spread.median), show(spread.min), show(spread.max)),
-    }
+    let us = cost.us;
+    let figure = match us.trials {
+        1 => show(us.median),
+        _ => format!("{} [{}–{}]", show(us.median), show(us.min), show(us.max)),
+    };
+    if cost.is_sound { figure } else { format!("({figure})") }
 }
 
-/// What each build costs beside the cheapest of them, as the geometric mean over all stacks and questions that all
-/// builds have.
+/// A cost that counts.
+fn sound(of_stack: &Builds, build: &str) -> Option<Spread> {
+    of_stack.get(build).filter(|cost| cost.is_sound).map(|cost| cost.us)
+}
+
+/// What each build costs beside the cheapest of them, as the geometric mean over all stacks and questions for which all
+/// builds have a sound figure.
 fn means(asked: &[Asked], builds: &[&str]) -> String {
     let logs = |build: &str| -> Option<f64> {
-        let complete = asked.iter().flat_map(|(_, stacks)| stacks.values()).filter(|of| of.len() == builds.len());
-        let values: Vec<f64> = complete.filter_map(|of| Some(of.get(build)?.median.ln())).collect();
+        let is_complete = |of: &&Builds| builds.iter().all(|build| sound(of, build).is_some());
+        let complete = asked.iter().flat_map(|(_, stacks)| stacks.values()).filter(is_complete);
+        let values: Vec<f64> = complete.filter_map(|of| Some(sound(of, build)?.median.ln())).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
     let means: Vec<(&str, f64)> = builds.iter().filter_map(|build| Some((*build, logs(build)?))).collect();
@@ -115,7 +140,10 @@ fn means(asked: &[Asked], builds: &[&str]) -> String {
     let shown =
         means.iter().map(|(build, mean)| format!("{} +{:.1} %", words(build), 100.0 * ((mean - least).exp() - 1.0)));
     let shown: Vec<String> = shown.collect();
-    format!("Mean cost over all cells, above the cheapest build: {}.\n", shown.join("; "))
+    match shown.as_slice() {
+        [] => "No stack has a sound figure in every build, so there is no mean.\n".to_owned(),
+        _ => format!("Mean cost over all cells, above the cheapest build: {}.\n", shown.join("; ")),
+    }
 }
 
 /// Pairs of stacks that stand one way round in one build and the other way round in another, their ranges apart both
@@ -127,7 +155,7 @@ fn changes(asked: &[Asked], builds: &[&str]) -> String {
         for (index, a) in names.iter().enumerate() {
             for b in &names[index + 1..] {
                 let before = |first: &str, second: &str| {
-                    let apart = |build: &&&str| matches!((stacks[first].get(**build), stacks[second].get(**build)), (Some(x), Some(y)) if x.max < y.min);
+                    let apart = |build: &&&str| matches!((sound(&stacks[first], build), sound(&stacks[second], build)), (Some(x), Some(y)) if x.max < y.min);
                     builds.iter().find(apart).map(|build| words(build))
                 };
                 if let (Some(one), Some(other)) = (before(a, b), before(b, a)) {
@@ -145,7 +173,7 @@ fn changes(asked: &[Asked], builds: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::{row::Verdict, sample};
 
     fn run(costs: &[(&str, f64)]) -> Run {
         let mut rows = Vec::new();
@@ -180,6 +208,21 @@ mod tests {
     fn a_difference_within_the_ranges_is_no_order() {
         let costs = [("a_m_thin", 10.0), ("b_m_thin", 10.05), ("a_s_thin", 10.05), ("b_s_thin", 10.0)];
         assert!(draw(&run(&costs)).contains("No two stacks change their order"));
+    }
+
+    #[test]
+    fn a_figure_with_a_bad_verdict_is_bracketed_and_counts_nowhere() {
+        let costs = [("a_m_thin", 10.0), ("b_m_thin", 11.0), ("a_s_thin", 12.0), ("b_s_thin", 11.0)];
+        let mut run = run(&costs);
+        let spoilt = run.rows.iter_mut().find(|row| row.stack == "a_s_thin").unwrap();
+        spoilt.verdict = Verdict::Errors;
+        let text = draw(&run);
+        assert!(text.contains("(12.1 [12.1–12.2])") && text.contains("In brackets: "), "{text}");
+        assert!(text.contains("No two stacks change their order"), "{text}");
+        // Of b alone, which costs the same in both.
+        assert!(text.contains("m, thin +0.0 %; s, thin +0.0 %"), "{text}");
+        run.rows.retain(|row| row.stack.starts_with('a'));
+        assert!(draw(&run).contains("there is no mean"));
     }
 
     #[test]

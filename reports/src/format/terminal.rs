@@ -56,8 +56,8 @@ fn draw_section(text: &mut String, section: &Section) {
         text.push_str(&format!("{name}\n{}\n", "─".repeat(name.chars().count())));
         text.push_str(&wrapped("", panel.panel.sentence()));
         text.push('\n');
-        // The points of a curve would fill screens; report.md has them.
-        for table in panel.tables.iter().filter(|_| !section.is_stepped) {
+        // The points of a curve would fill screens; report.md has them. A single point has no curve that would show it.
+        for table in panel.tables.iter().filter(|_| !section.is_stepped || panel.overviews.is_empty()) {
             draw_table(text, table);
         }
         for overview in &panel.overviews {
@@ -214,4 +214,23 @@ pub(super) fn wrapped(first: &str, text: &str) -> String {
         is_fresh = false;
     }
     out + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dir::Run, row::Row, sample};
+
+    #[test]
+    fn a_curve_of_one_point_is_drawn_as_a_table() {
+        let at = |step: u32| Row { step: Some(step), ..sample::row("tokio") };
+        let drawn = |rows: Vec<Row>| {
+            draw(&Run { meta: sample::meta(), rows, latencies: Default::default(), warnings: Vec::new() })
+        };
+        let headline = "(by server CPU";
+        let one = drawn(vec![at(0)]);
+        assert!(one.contains("verdict") && one.contains("tokio"), "{one}");
+        assert!(!drawn(vec![at(0), at(1)]).contains(headline));
+        assert!(one.contains(headline), "{one}");
+    }
 }
