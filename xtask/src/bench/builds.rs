@@ -2,7 +2,8 @@
 //!
 //! Each build has a target folder of its own, and only the five packages are built there: the features that cargo
 //! resolves are those of the five and not of the whole workspace, and so the build that is the default is made again here
-//! and compared like the others. The programs of all builds are then stacks of one run, `tokio_mimalloc_thin` and so on.
+//! and compared like the others. The programs of all builds are then stacks of one run, `tokio_mimalloc_thin` and so on. It is a
+//! run over redis-server, as `bench-stacks` makes.
 
 use std::{
     ffi::OsString,
@@ -14,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
-use super::{built_stackbench, has, stacks, with_defaults};
+use super::{built_stackbench, has, stacks};
 use crate::{
     command::{cargo, root, run, target_dir},
     exit_code,
@@ -71,6 +72,7 @@ impl Build {
 /// `bench-build`: options go to the run.
 pub fn bench_build(options: &[OsString]) -> Result<ExitCode> {
     ensure!(!has(options, "--stacks") && !has(options, "--stacks-dir"), "bench-build has stacks of its own");
+    stacks::ensure_redis("bench-build", options)?;
     let described = described(&root().join("servers"), &STACKS)?;
     let program = match built_stackbench()? {
         Ok(program) => program,
@@ -103,7 +105,7 @@ fn measure(program: &Path, variants: Vec<Table>, options: &[OsString]) -> Result
     let (out, options) = stacks::out(options);
     let mut command = Command::new(program);
     command.args(["run", SCENARIO, "--stacks", &names, "--stacks-dir"]).arg(&dir).arg("--out").arg(&out);
-    let status = run(command.args(with_defaults(&options)))?;
+    let status = run(command.args(stacks::over_redis(&options)))?;
     if !matches!(status.code(), Some(0 | 1)) {
         return Ok(exit_code(status));
     }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::{built_stackbench, has, with_defaults};
 use crate::{
@@ -17,7 +17,10 @@ use crate::{
 /// What a request costs is asked without delays.
 const SCENARIO: &str = "cache-nodelay";
 /// What both runs have in common, unless the user says otherwise.
-const COMMON: [(&str, &str); 3] = [("--stacks", "all"), ("--redis", "spawn"), ("--pool", "16")];
+const COMMON: [(&str, &str); 1] = [("--stacks", "all")];
+/// The store of every verb that asks what a request costs, unless the user says otherwise: the real one, and the pool
+/// that servers have by default.
+const STORE: [(&str, &str); 2] = [("--redis", "spawn"), ("--pool", "16")];
 /// The two runs: the folder of each, and how it places the server. Placed `free` a server has a worker for each CPU.
 const RUNS: [(&str, &[&str]); 2] =
     [("pinned", &["--placement", "pinned", "--workers", "1"]), ("free", &["--placement", "free"])];
@@ -31,12 +34,7 @@ pub fn bench_stacks(options: &[OsString]) -> Result<ExitCode> {
             );
         }
     }
-    if !has(options, "--redis") && find_program("redis-server").is_none() {
-        bail!(
-            "bench-stacks measures over redis-server, which is not installed (Debian: apt-get install redis-server); \
-             with `--redis embedded` it measures over the project's own store"
-        );
-    }
+    ensure_redis("bench-stacks", options)?;
     let program = match built_stackbench()? {
         Ok(program) => program,
         Err(code) => return Ok(code),
@@ -59,17 +57,38 @@ pub fn bench_stacks(options: &[OsString]) -> Result<ExitCode> {
     Ok(worst)
 }
 
+/// Refuses a verb that measures over redis-server where there is none and the user names no other store.
+pub fn ensure_redis(verb: &str, options: &[OsString]) -> Result<()> {
+    ensure!(
+        has(options, "--redis") || find_program("redis-server").is_some(),
+        "{verb} measures over redis-server, which is not installed (Debian: apt-get install redis-server); \
+         with `--redis embedded` it measures over the project's own store"
+    );
+    Ok(())
+}
+
 fn print_again(program: &Path, dir: &Path) -> Result<()> {
     run(Command::new(program).arg("report").arg(dir).args(["--format", "text"]))?;
     Ok(())
 }
 
-/// The common options that the user does not replace, and then the user's.
+/// The common options that the user does not replace, and then those of [`over_redis`].
 fn words(options: &[OsString]) -> Vec<OsString> {
-    let missing = COMMON.iter().filter(|(flag, _)| !has(options, flag));
-    let mut words: Vec<OsString> = missing.flat_map(|(flag, value)| [flag, value].map(OsString::from)).collect();
+    let mut words = missing(&COMMON, options);
+    words.extend(over_redis(options));
+    words
+}
+
+/// The store and the other defaults that the user does not replace, and then the user's options.
+pub fn over_redis(options: &[OsString]) -> Vec<OsString> {
+    let mut words = missing(&STORE, options);
     words.extend(with_defaults(options));
     words
+}
+
+fn missing(defaults: &[(&str, &str)], options: &[OsString]) -> Vec<OsString> {
+    let missing = defaults.iter().filter(|(flag, _)| !has(options, flag));
+    missing.flat_map(|(flag, value)| [flag, value].map(OsString::from)).collect()
 }
 
 /// The folder of the runs, and the options without it.
