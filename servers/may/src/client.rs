@@ -76,11 +76,7 @@ impl Client {
     }
 
     fn turn(&mut self) -> Turn {
-        let stopping = self.registry.is_stopping();
         let session = self.session.socket_mut();
-        if stopping {
-            session.http.close_after_next();
-        }
         // Left over from a client that did not take its answers.
         match session.flush() {
             Next::Read => {}
@@ -109,7 +105,7 @@ impl Client {
             Next::Write => Turn::Waits,
             // Whether there is another whole request in what was read is for the next turn to find out.
             Next::Read if unread || answered == REQUESTS_PER_TURN => Turn::MayGoOn,
-            Next::Read if stopping && session.is_idle() => Turn::Over,
+            Next::Read if self.registry.is_stopping() && session.is_idle() => Turn::Over,
             Next::Read => Turn::Waits,
         }
     }
@@ -131,7 +127,12 @@ impl Client {
                     self.stores.run(mode, operation)
                 }
             };
-            render(self.session.socket_mut(), answer);
+            let session = self.session.socket_mut();
+            // Asked this late, as the store may have taken its time.
+            if self.registry.is_stopping() {
+                session.http.close_after_next();
+            }
+            render(session, answer);
         }
         Ok(limit)
     }
