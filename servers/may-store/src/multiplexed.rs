@@ -3,6 +3,9 @@
 //! A request's coroutine puts its command into the multiplexer, wakes the driver if it is the first to do so, and is
 //! suspended. The driver comes to its turn behind all that are ready on this thread, so their commands travel in one
 //! write; it reads what the store replied, and wakes those whose reply has come.
+//!
+//! A request uses the connection of the thread it is on, whose event loop also watches that connection: so a request
+//! and its reply stay on one thread, and its lock is hardly ever contended. Nothing depends on it but time.
 
 use std::{
     io::{self, Read, Write},
@@ -13,11 +16,16 @@ use std::{
     time::Instant,
 };
 
-use may::{coroutine, go, io::WaitIoWaker, sync::Blocker};
+use may::{
+    coroutine::{self, Builder},
+    go,
+    io::WaitIoWaker,
+    sync::Blocker,
+};
 use stack_contract::{Lookup, Store, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
 use stack_resp::{Command, Multiplexer, Outcome, Target, socket};
 
-use crate::{runtime::thread_number, watched::Woken, wire::Wire};
+use crate::{runtime, watched::Woken, wire::Wire};
 
 /// What one read may bring: the replies of some dozens of commands with values of 1 KiB.
 const READ_BYTES: usize = 64 * 1024;
@@ -32,7 +40,8 @@ pub struct MultiplexedStore {
 /// One connection.
 struct Lane(Mutex<State>);
 
-/// Never locked while a coroutine is suspended.
+/// Never locked while a coroutine is suspended, nor during a system call: another thread would be blocked with all that
+/// is ready on it.
 struct State {
     multiplexer: Multiplexer<Arc<Waiter>>,
     /// Wakes the driver, while there is a connection.
@@ -41,6 +50,14 @@ struct State {
     woken: bool,
     /// Told when the first attempt to connect is over.
     attempted: Option<Sender<()>>,
+}
+
+/// A connection's socket, and what is on its way out of it.
+struct Line {
+    wire: Wire,
+    /// What is being written; bytes before `sent` are.
+    output: Vec<u8>,
+    sent: usize,
 }
 
 /// Where a coroutine waits for the outcome of its command.
@@ -65,7 +82,12 @@ impl MultiplexedStore {
         let lanes: Arc<[Lane]> = lanes.into();
         for index in 0..lanes.len() {
             let (lanes, target) = (Arc::clone(&lanes), target.clone());
-            go!(move || lanes[index].drive(&target));
+            let drive = move || {
+                runtime::set_worker(index);
+                lanes[index].drive(&target, index);
+            };
+            // It starts on the worker of that number. The only error would be that of a thread.
+            let _ = go!(Builder::new().id(index), drive);
         }
         let deadline = Instant::now() + STORE_CONNECT_TIMEOUT;
         for attempt in attempts {
@@ -77,7 +99,7 @@ impl MultiplexedStore {
 
     fn request(&mut self, command: Command) -> Outcome {
         let waiter = self.waiter.get_or_insert_with(|| Arc::new(Waiter::new()));
-        self.lanes[thread_number() % self.lanes.len()].submit(command, Arc::clone(waiter));
+        self.lanes[runtime::worker() % self.lanes.len()].submit(command, Arc::clone(waiter));
         waiter.wait()
     }
 }
@@ -145,7 +167,7 @@ impl Lane {
     }
 
     /// Keeps the connection alive for as long as the program runs.
-    fn drive(&self, target: &Target) {
+    fn drive(&self, target: &Target, worker: usize) {
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let due = self.lock().multiplexer.connect_at();
@@ -153,12 +175,13 @@ impl Lane {
                 coroutine::sleep(pause);
             }
             self.lock().multiplexer.connecting();
-            match open(target) {
+            match open(target, worker) {
                 Ok(wire) => {
                     self.begin(&wire);
+                    let mut line = Line { wire, output: Vec::new(), sent: 0 };
                     let mut ended = false;
-                    while self.turn(&wire, &mut buffer, ended) {
-                        ended |= wire.wait() == Woken::Ended;
+                    while self.turn(&mut line, &mut buffer, ended) {
+                        ended |= line.wire.wait() == Woken::Ended;
                     }
                 }
                 Err(error) => {
@@ -178,36 +201,46 @@ impl Lane {
 
     /// Reads and writes as far as it goes, and wakes those whose outcome is known. False: the connection is over.
     #[inline(never)]
-    fn turn(&self, wire: &Wire, buffer: &mut [u8], ended: bool) -> bool {
-        let mut alive = true;
+    fn turn(&self, line: &mut Line, buffer: &mut [u8], ended: bool) -> bool {
+        let mut alive = self.read(&line.wire, buffer, ended) && line.write();
+        let mut state = self.lock();
+        state.woken = false;
+        state.multiplexer.expire(Instant::now());
+        alive = alive && !state.multiplexer.is_broken();
+        if alive {
+            // One buffer after the other. Commands that come from here on wake the driver again.
+            if line.is_written() {
+                line.take_output(&mut state.multiplexer);
+            }
+            line.wire.alarm().set(state.multiplexer.deadline());
+            self.settle(state);
+            if line.write() {
+                return true;
+            }
+            state = self.lock();
+        }
+        state.driver = None;
+        state.multiplexer.lost(Instant::now());
+        self.settle(state);
+        false
+    }
+
+    /// Reads until there is no more. False: the connection is over.
+    fn read(&self, wire: &Wire, buffer: &mut [u8], ended: bool) -> bool {
         loop {
             match wire.stream().read(buffer) {
-                Ok(0) => alive = false,
+                Ok(0) => return false,
                 Ok(bytes) => {
                     self.lock().multiplexer.receive(&buffer[..bytes], Instant::now());
                     // Fewer bytes than asked for: there are no more, or their coming is still to be announced.
-                    if bytes == buffer.len() || ended {
-                        continue;
+                    if bytes < buffer.len() && !ended {
+                        return true;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => alive = error.kind() == io::ErrorKind::WouldBlock,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
-            break;
         }
-        let mut state = self.lock();
-        state.woken = false;
-        let now = Instant::now();
-        state.multiplexer.expire(now);
-        alive = alive && write(wire, &mut state.multiplexer) && !state.multiplexer.is_broken();
-        if alive {
-            wire.alarm().set(state.multiplexer.deadline());
-        } else {
-            state.driver = None;
-            state.multiplexer.lost(now);
-        }
-        self.settle(state);
-        alive
     }
 
     /// Wakes those whose outcome is known, beside the lock.
@@ -224,22 +257,34 @@ impl Lane {
     }
 }
 
-fn open(target: &Target) -> io::Result<Wire> {
-    let wire = Wire::connect(target.host(), target.port(), STORE_CONNECT_TIMEOUT)?;
-    socket::configure(&wire.stream(), target)?;
-    Ok(wire)
+impl Line {
+    fn take_output(&mut self, multiplexer: &mut Multiplexer<Arc<Waiter>>) {
+        let spare = std::mem::take(&mut self.output);
+        self.output = multiplexer.take_output(spare);
+        self.sent = 0;
+    }
+
+    fn is_written(&self) -> bool {
+        self.sent == self.output.len()
+    }
+
+    /// Writes what there is to write, as far as the store takes it. False: the connection is broken.
+    fn write(&mut self) -> bool {
+        while !self.is_written() {
+            match self.wire.stream().write(&self.output[self.sent..]) {
+                Ok(0) => return false,
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
 }
 
-/// Writes what there is to write, as far as the store takes it. False: the connection is broken.
-fn write(wire: &Wire, multiplexer: &mut Multiplexer<Arc<Waiter>>) -> bool {
-    while !multiplexer.output().is_empty() {
-        match wire.stream().write(multiplexer.output()) {
-            Ok(0) => return false,
-            Ok(bytes) => multiplexer.written(bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return false,
-        }
-    }
-    true
+fn open(target: &Target, worker: usize) -> io::Result<Wire> {
+    let wire = Wire::connect_on(worker, target.host(), target.port(), STORE_CONNECT_TIMEOUT)?;
+    socket::configure(&wire.stream(), target)?;
+    Ok(wire)
 }

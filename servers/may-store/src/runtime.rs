@@ -1,10 +1,6 @@
 //! may's settings, the same for every stack on it.
 
-use std::{
-    cell::Cell,
-    fs,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{cell::Cell, fs, os::fd::AsRawFd};
 
 use thiserror::Error;
 
@@ -58,16 +54,27 @@ pub fn configure(workers: u32) {
     config.set_worker_pin(false);
 }
 
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
 thread_local! {
-    static THREAD: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
+    /// Zero on the threads that were not told: they are may's for timers, and seldom ask.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The number of the calling thread among those that ask.
+/// Tells the calling thread its number among may's workers, which may keeps to itself.
 #[inline(never)]
-pub(crate) fn thread_number() -> usize {
-    THREAD.get()
+pub(crate) fn set_worker(number: usize) {
+    WORKER.set(number);
+}
+
+/// The number of the calling thread among may's workers.
+#[inline(never)]
+pub(crate) fn worker() -> usize {
+    WORKER.get()
+}
+
+/// Whether this worker's event loop is the one that will watch the socket: may goes by the descriptor's number.
+pub(crate) fn is_watched_by(worker: usize, socket: &impl AsRawFd) -> bool {
+    let workers = may::config().get_workers();
+    socket.as_raw_fd() as usize % workers == worker % workers
 }
 
 #[cfg(test)]

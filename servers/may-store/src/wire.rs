@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     alarm::Alarm,
+    runtime::is_watched_by,
     watched::{Watched, Woken},
 };
 
@@ -26,10 +27,24 @@ impl Wire {
     /// Connects to the first address of `host` that accepts. A name is resolved by the system's resolver, which blocks
     /// the thread for as long as it takes; an address is not resolved.
     pub(crate) fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<Self> {
+        Self::connect_with(host, port, timeout, new_socket)
+    }
+
+    /// The same, with a socket that this worker's event loop watches.
+    pub(crate) fn connect_on(worker: usize, host: &str, port: u16, timeout: Duration) -> io::Result<Self> {
+        Self::connect_with(host, port, timeout, |address| socket_for(worker, address))
+    }
+
+    fn connect_with(
+        host: &str,
+        port: u16,
+        timeout: Duration,
+        open: impl Fn(SocketAddr) -> io::Result<Socket>,
+    ) -> io::Result<Self> {
         let deadline = Instant::now() + timeout;
         let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in (host, port).to_socket_addrs()? {
-            match Self::connect_to(address, deadline) {
+            match open(address).and_then(|socket| Self::connect_to(socket, address, deadline)) {
                 Ok(wire) => return Ok(wire),
                 Err(error) => refused = error,
             }
@@ -37,8 +52,7 @@ impl Wire {
         Err(refused)
     }
 
-    fn connect_to(address: SocketAddr, deadline: Instant) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    fn connect_to(socket: Socket, address: SocketAddr, deadline: Instant) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         // Commands wait for replies, so Nagle's algorithm would only delay them.
         socket.set_tcp_nodelay(true)?;
@@ -125,5 +139,23 @@ impl Wire {
             io::ErrorKind::Interrupted => Ok(()),
             _ => Err(error),
         }
+    }
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+}
+
+/// Tries the next descriptors until one is right, which it is after as many as there are workers unless others take
+/// them meanwhile. Then any will do.
+fn socket_for(worker: usize, address: SocketAddr) -> io::Result<Socket> {
+    let mut others = Vec::new();
+    loop {
+        let socket = new_socket(address)?;
+        if is_watched_by(worker, &socket) || others.len() >= may::config().get_workers() {
+            return Ok(socket);
+        }
+        // Kept until then, or its descriptor would come again.
+        others.push(socket);
     }
 }
