@@ -21,8 +21,9 @@ use may_minihttp::HttpServer;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
+    process::{Resource, getrlimit},
 };
-use stack_contract::{Args, NeedsStore, Program, Shutdown};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, limits};
 use stack_may_store::{Stores, runtime};
 use stack_redis_store::Target;
 
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let target = Target::parse(args.redis()?)?;
+    // The library knows no --max-connections. Out of descriptors, its accept loop would spin for good.
+    let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    limits::raise_nofile(hard).context("for any number of connections")?;
     runtime::configure(args.workers);
     // For the rest of the program's life, like the coroutines that use it.
     let in_flight: &'static InFlight = Box::leak(Box::default());
