@@ -3,17 +3,22 @@
 
 use std::{
     future::poll_fn,
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
 
-/// The places for connections.
+/// The places for connections. All clones share them.
+#[derive(Debug, Clone)]
+pub struct Places(Arc<Mutex<State>>);
+
+/// A connection's place, free again when this is dropped.
 #[derive(Debug)]
-pub struct Places(Mutex<State>);
+pub struct Place(Places);
 
 #[derive(Debug)]
 struct State {
-    free: u32,
+    taken: u32,
+    most: u32,
     /// Whether the server is to stop.
     closed: bool,
     /// Workers that have no place for their next connection.
@@ -22,42 +27,37 @@ struct State {
 
 impl Places {
     pub fn new(number: u32) -> Self {
-        Self(Mutex::new(State { free: number, closed: false, waiting: Vec::new() }))
+        Self(Arc::new(Mutex::new(State { taken: 0, most: number, closed: false, waiting: Vec::new() })))
     }
 
-    /// Takes a place, once there is one. False: there will be none, because the server is to stop.
-    pub async fn take(&self) -> bool {
+    /// Waits until there is a place, which another worker may take before. False: the server is to stop.
+    pub async fn any(&self) -> bool {
         poll_fn(|context| {
             let mut state = self.state();
-            if state.closed {
-                return Poll::Ready(false);
+            if state.closed || state.taken < state.most {
+                return Poll::Ready(!state.closed);
             }
-            if state.free == 0 {
-                state.waiting.push(context.waker().clone());
-                return Poll::Pending;
-            }
-            state.free -= 1;
-            Poll::Ready(true)
+            state.wait(context)
         })
         .await
     }
 
-    /// Gives a place back.
-    pub fn release(&self) {
-        let mut state = self.state();
-        state.free += 1;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+    /// Takes a place, once there is one. Whoever was accepted before the server was to stop has one anyway.
+    pub async fn take(&self) -> Place {
+        poll_fn(|context| {
+            let mut state = self.state();
+            if state.taken >= state.most && !state.closed {
+                return state.wait(context);
+            }
+            state.taken += 1;
+            Poll::Ready(Place(self.clone()))
+        })
+        .await
     }
 
-    /// From here on there are no places.
+    /// From here on no connections are accepted.
     pub fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        self.change(|state| state.closed = true);
     }
 
     /// Whether the server is to stop.
@@ -65,36 +65,70 @@ impl Places {
         self.state().closed
     }
 
+    /// Changes something that workers may wait for.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let waiting = {
+            let mut state = self.state();
+            change(&mut state);
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl State {
+    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        self.waiting.push(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.change(|state| state.taken -= 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, task::Context};
+    use std::pin::pin;
 
     use super::*;
 
-    fn poll(future: impl Future<Output = bool>) -> Poll<bool> {
+    fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
         pin!(future).poll(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn a_place_that_is_given_back_can_be_taken_again() {
         let places = Places::new(1);
-        assert_eq!(poll(places.take()), Poll::Ready(true));
+        let Poll::Ready(place) = poll(places.take()) else { panic!("no place") };
         let mut next = pin!(places.take());
-        assert_eq!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending);
-        places.release();
-        assert_eq!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(true));
+        assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(place);
+        assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 
     #[test]
-    fn there_are_no_places_once_the_server_is_to_stop() {
+    fn workers_that_wait_for_connections_hold_no_places() {
         let places = Places::new(1);
+        assert_eq!(poll(places.any()), Poll::Ready(true));
+        assert_eq!(poll(places.any()), Poll::Ready(true));
+        let Poll::Ready(_place) = poll(places.take()) else { panic!("no place") };
+        assert_eq!(poll(places.any()), Poll::Pending);
+    }
+
+    #[test]
+    fn a_server_that_stops_accepts_nobody_but_serves_whom_it_accepted() {
+        let places = Places::new(1);
+        let Poll::Ready(_place) = poll(places.take()) else { panic!("no place") };
         places.close();
         assert!(places.are_closed());
-        assert_eq!(poll(places.take()), Poll::Ready(false));
+        assert_eq!(poll(places.any()), Poll::Ready(false));
+        assert!(poll(places.take()).is_ready());
     }
 }

@@ -1,11 +1,6 @@
 //! One client's connection.
 
-use std::{
-    cell::Cell,
-    net::Shutdown,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, net::Shutdown, rc::Rc, time::Instant};
 
 use compio::{
     BufResult,
@@ -13,23 +8,17 @@ use compio::{
     net::TcpStream,
 };
 use socket2::SockRef;
-use stack_contract::{
-    Mode, Route,
-    limits::{HEAD_TIMEOUT, MAX_BODY_BYTES},
+use stack_contract::{Mode, Route, limits::HEAD_TIMEOUT};
+use stack_http1::{
+    Connection,
+    session::{LINGER_BYTES, LINGER_TIMEOUT},
 };
-use stack_http1::Connection;
 
 use crate::worker::Worker;
 
 /// What one read may bring. The kernel holds the buffer for as long as a connection is idle, so it is just large enough
 /// for most requests.
 const READ_BYTES: usize = 2048;
-
-/// How long a client that could not know of the end may go on sending before the connection is closed for good.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How much of it is read and thrown away: the longest body that would have been taken, twice.
-const LINGER_BYTES: u64 = 2 * MAX_BODY_BYTES;
 
 /// What the worker knows of a connection.
 #[derive(Debug)]
@@ -53,7 +42,8 @@ impl Peer {
         }
     }
 
-    /// Lets an idle connection end after what was sent before. To cancel the ring's read could lose that.
+    /// Lets an idle connection end after what was sent before. To drop the ring's read would lose what it has already
+    /// taken. A client whose request is only half here by now is cut off.
     pub fn end_if_idle(&self) {
         if self.idle.get() {
             self.shut(Shutdown::Read);
@@ -171,7 +161,7 @@ impl Session<'_> {
             let BufResult(read, bytes) = (&self.peer.stream).read(input).await;
             input = bytes;
             match read {
-                Ok(bytes) if bytes > 0 => left = left.saturating_sub(bytes as u64),
+                Ok(bytes) if bytes > 0 => left = left.saturating_sub(bytes),
                 _ => return,
             }
         }

@@ -81,13 +81,16 @@ impl LocalStore {
         }
     }
 
-    /// Uses a connection until it ends.
-    async fn talk(self: &Rc<Self>, stream: &TcpStream) {
+    /// Uses a connection until it ends. `attempted` is dropped when the store has returned our greeting.
+    async fn talk(self: &Rc<Self>, stream: &TcpStream, attempted: &mut Option<mpsc::Sender<()>>) {
         // Both end with their handles.
         let _writer = spawn(Rc::clone(self).write(stream.clone()));
         let _clock = spawn(Rc::clone(self).keep_time(stream.clone()));
         let mut buffer = Vec::with_capacity(READ_BYTES);
         while !self.multiplexer.borrow().is_broken() {
+            if self.multiplexer.borrow().is_up() {
+                *attempted = None;
+            }
             buffer.clear();
             let BufResult(read, bytes) = (&*stream).read(buffer).await;
             buffer = bytes;
@@ -154,9 +157,8 @@ pub async fn drive(store: Rc<LocalStore>, target: Target, attempted: mpsc::Sende
         match open(&target).await {
             Ok(stream) => {
                 store.multiplexer.borrow_mut().connected(Instant::now());
-                attempted = None;
                 store.settle();
-                store.talk(&stream).await;
+                store.talk(&stream, &mut attempted).await;
                 hang_up(&stream);
                 store.multiplexer.borrow_mut().lost(Instant::now());
             }

@@ -6,7 +6,7 @@ use std::{
     io,
     net::TcpListener,
     rc::Rc,
-    sync::{Arc, mpsc},
+    sync::{Arc, Once, mpsc},
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
@@ -14,17 +14,18 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use compio::{
     driver::ProactorBuilder,
-    net::{TcpListener as RingListener, TcpStream},
+    net::TcpListener as RingListener,
     runtime::{ResumeUnwind, Runtime, spawn},
     time,
 };
+use rustix::io::Errno;
 use slab::Slab;
 use stack_contract::limits::DRAIN_TIMEOUT;
 use stack_core::BlockingPool;
 use stack_resp::Target;
 
 use crate::{
-    places::Places,
+    places::{Place, Places},
     serve::{Peer, serve},
     store::{LocalStore, drive},
 };
@@ -62,19 +63,35 @@ pub struct Worker {
     emptied: Cell<Option<Waker>>,
 }
 
-/// A runtime on a ring of its own.
+/// A runtime on a ring of its own, which only the thread that calls this may use.
 ///
 /// # Errors
 /// When this machine has no io_uring to give: there is no other driver.
 pub fn runtime() -> Result<Runtime> {
+    static PLAIN: Once = Once::new();
     let mut ring = ProactorBuilder::new();
     ring.capacity(RING_ENTRIES);
-    Runtime::builder().with_proactor(ring).sync_queue_size(WAKES).build().map_err(|error| {
+    let mut deferred = ring.clone();
+    // Completions are collected when the worker asks for them, and do not interrupt it. The flag is what tells compio
+    // that there are some, when it has tasks to run and would not wait.
+    deferred.single_issuer(true).defer_taskrun(true).taskrun_flag(true);
+    let built = build(deferred).or_else(|error| {
+        if Errno::from_io_error(&error) != Some(Errno::INVAL) {
+            return Err(error);
+        }
+        PLAIN.call_once(|| eprintln!("this kernel is too old to defer an io_uring's work: plain rings are used"));
+        build(ring)
+    });
+    built.map_err(|error| {
         anyhow!(
             "this machine gives us no io_uring ({error}), and this stack has no other driver; see \
              kernel.io_uring_disabled, the seccomp profile of a container, and the limit of locked memory (ulimit -l)"
         )
     })
+}
+
+fn build(ring: ProactorBuilder) -> io::Result<Runtime> {
+    Runtime::builder().with_proactor(ring).sync_queue_size(WAKES).build()
 }
 
 /// A worker's thread. `connected` is dropped after the first attempt to reach the store.
@@ -105,19 +122,19 @@ pub fn run(listener: TcpListener, shared: Arc<Shared>, connected: mpsc::Sender<(
 
 async fn accept(worker: &Rc<Worker>, listener: RingListener) {
     let places = &worker.shared.places;
-    while places.take().await {
-        let accepted = match listener.accept().await {
-            Ok((stream, _)) => stream.set_nodelay(true).map(|()| stream),
-            Err(error) => Err(error),
-        };
-        let error = match accepted {
-            Ok(stream) => {
-                spawn(attend(Rc::clone(worker), stream)).detach();
+    // Not taken yet: a worker to which nobody connects must not hold the place that another one could use.
+    while places.any().await {
+        let error = match listener.accept().await {
+            Ok((stream, _)) => {
+                let place = places.take().await;
+                // An error: the client left.
+                if stream.set_nodelay(true).is_ok() {
+                    spawn(attend(Guest::enter(worker, Peer::new(stream), place))).detach();
+                }
                 continue;
             }
             Err(error) => error,
         };
-        places.release();
         // The client gave up before we came to it.
         if error.kind() != io::ErrorKind::ConnectionAborted && !places.are_closed() {
             eprintln!("accept: {error}");
@@ -127,18 +144,36 @@ async fn accept(worker: &Rc<Worker>, listener: RingListener) {
 }
 
 /// A connection's task.
-async fn attend(worker: Rc<Worker>, stream: TcpStream) {
-    let peer = Rc::new(Peer::new(stream));
-    let index = worker.peers.borrow_mut().insert(Rc::clone(&peer));
-    serve(&worker, &peer).await;
-    worker.peers.borrow_mut().remove(index);
-    // Closes the socket before another one may be accepted.
-    drop(peer);
-    worker.shared.places.release();
-    if worker.peers.borrow().is_empty()
-        && let Some(waker) = worker.emptied.take()
-    {
-        waker.wake();
+async fn attend(guest: Guest) {
+    serve(&guest.worker, &guest.peer).await;
+}
+
+/// A connection as its worker knows it, for as long as its task lives: also if that panics.
+struct Guest {
+    worker: Rc<Worker>,
+    index: usize,
+    // In this order: the socket is closed before another connection may take the place.
+    peer: Rc<Peer>,
+    _place: Place,
+}
+
+impl Guest {
+    fn enter(worker: &Rc<Worker>, peer: Peer, place: Place) -> Self {
+        let peer = Rc::new(peer);
+        let index = worker.peers.borrow_mut().insert(Rc::clone(&peer));
+        Self { worker: Rc::clone(worker), index, peer, _place: place }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut peers = self.worker.peers.borrow_mut();
+        drop(peers.remove(self.index));
+        if peers.is_empty()
+            && let Some(waker) = self.worker.emptied.take()
+        {
+            waker.wake();
+        }
     }
 }
 
