@@ -177,6 +177,10 @@ impl Link {
             while let Some((slot, outcome)) = state.multiplexer.next_outcome() {
                 woken.extend(state.slots.fill(slot, outcome));
             }
+            // Not when it is connected: a store that asks for a password has to accept it first.
+            if state.first_attempt.is_some() && state.multiplexer.is_up() {
+                woken.extend(state.first_attempt.take().into_iter().flatten());
+            }
             result
         };
         woken.drain(..).for_each(Waker::wake);
@@ -204,15 +208,14 @@ impl Driver {
             match connect::<R>(&link.target).await {
                 Ok(stream) => {
                     link.change(&mut woken, |multiplexer| multiplexer.connected(Instant::now()));
-                    link.end_first_attempt();
                     carry::<R>(link, stream, &mut woken).await;
                     link.change(&mut woken, |multiplexer| multiplexer.lost(Instant::now()));
                 }
                 Err(error) => {
                     link.change(&mut woken, |multiplexer| multiplexer.connect_failed(Instant::now(), &error));
-                    link.end_first_attempt();
                 }
             }
+            link.end_first_attempt();
         }
     }
 }
@@ -272,12 +275,14 @@ struct Lost;
 
 impl<R: Runtime> Line<'_, R> {
     fn poll(&mut self, context: &mut Context<'_>, woken: &mut Vec<Waker>) -> Poll<Result<Todo, Lost>> {
-        if self.poll_write(context).is_err() || self.poll_read(context, woken).is_err() {
-            return Poll::Ready(Err(Lost));
+        self.poll_write(context)?;
+        // Before reading: who was woken for these commands alone would find nothing to read. It is read when they are
+        // written, and before this waits for anything.
+        if self.sent == self.output.len() && !self.link.state().multiplexer.output().is_empty() {
+            return Poll::Ready(Ok(Todo::Write));
         }
-        if self.poll_clock(context, woken).is_err() {
-            return Poll::Ready(Err(Lost));
-        }
+        self.poll_read(context, woken)?;
+        self.poll_clock(context, woken)?;
         // One buffer after the other: what is being written, and what comes in meanwhile.
         if self.sent < self.output.len() {
             return Poll::Pending;
