@@ -119,17 +119,18 @@ impl Registry {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Blocks the thread until nobody is served any more, but not for longer.
-    pub fn wait_until_empty(&self, time: Duration) {
+    /// Blocks the thread until nobody is served any more, but not for longer. Whether that is so.
+    pub fn wait_until_empty(&self, time: Duration) -> bool {
         let deadline = Instant::now() + time;
         let mut entries = self.lock();
         while entries.acceptor.is_some() || entries.free.len() < entries.entries.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return false;
             }
             entries = self.emptied.wait_timeout(entries, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -1,5 +1,7 @@
 //! The program's first thread, which is none of may's: waits for the wish to stop.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -10,17 +12,24 @@ use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
 use crate::registry::Registry;
 
 /// How often slow clients are looked for; also how late they may be found.
-const SWEEP: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Returns when the server was asked to stop and has done what was in flight, as far as there was time.
 pub fn wait(shutdown: &Shutdown, registry: &Registry) -> Result<()> {
+    let pause = Timespec::try_from(SWEEP)?;
     while !shutdown.requested() {
-        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], Some(&SWEEP)) {
+        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], Some(&pause)) {
             Ok(_) | Err(Errno::INTR) => registry.sweep(),
             Err(error) => return Err(error.into()),
         }
     }
     registry.stop();
-    registry.wait_until_empty(DRAIN_TIMEOUT);
+    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    // Among the last are clients that were told to leave and take their time.
+    while !registry.wait_until_empty(SWEEP.min(deadline.saturating_duration_since(Instant::now())))
+        && Instant::now() < deadline
+    {
+        registry.sweep();
+    }
     Ok(())
 }
