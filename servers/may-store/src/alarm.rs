@@ -1,9 +1,9 @@
 //! Wakes a coroutine that has waited long enough for a socket.
 //!
 //! may has timeouts of its own for reads and writes. They are not used here: its timer lists are those of single
-//! threads, a coroutine that was stolen by another thread takes its timer off the list from there, and the list does
-//! not allow that. Besides, a timer per command would have to be made and taken back, while this costs one store to
-//! memory.
+//! threads, a coroutine that is resumed by another thread takes its timer off the list from there, and the list does
+//! not allow that; so the feature is off. Besides, a timer per command would have to be made and taken back, while this
+//! costs one store to memory.
 
 use std::{
     sync::{
