@@ -1,6 +1,7 @@
 //! actix-web: an acceptor that deals connections to workers, each with a runtime of its own.
 
 mod admit;
+mod last_turns;
 mod routes;
 
 use std::{net::TcpListener, os::fd::AsFd, process::ExitCode, sync::Arc, time::Duration};
@@ -17,10 +18,9 @@ use tokio::{
     net::UnixStream,
     runtime::{Builder, Handle, Runtime},
     sync::mpsc,
-    time,
 };
 
-use crate::routes::Stores;
+use crate::{last_turns::LastTurns, routes::Stores};
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
@@ -34,10 +34,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(300);
 
 /// How long a connection that we end is read on, so that a client that still sends gets to read its answer.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// How long actix is not told that the server is to stop. What it finds at that moment on a connection that idles it reads
-/// and throws away; so whatever clients sent before the signal is answered first. A turn of a worker takes milliseconds.
-const LAST_ROUND: Duration = Duration::from_millis(100);
 
 /// A blocking thread owns a store connection, so it should outlive any pause between requests.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(3600);
@@ -69,7 +65,13 @@ async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shu
         UnixStream::from_std(shutdown.as_fd().try_clone_to_owned()?.into()).context("cannot watch for signals")?;
     let sync = BridgedStore::new(TokioThreads(Handle::current()), target.clone());
     let (connected, mut first_attempts) = mpsc::unbounded_channel();
+    // Connections are counted by each worker for itself, and one without a single place would be of no use.
+    let workers = args.workers.min(args.max_connections);
+    let connections_each = args.max_connections / workers;
+    let last_turns = LastTurns::of(connections_each);
+    let in_worker = last_turns.clone();
     let app = move || {
+        in_worker.take_part();
         let (target, sync) = (target.clone(), sync.clone());
         let (connected, shutdown) = (connected.clone(), Arc::clone(&shutdown));
         App::new()
@@ -85,11 +87,9 @@ async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shu
             .configure(routes::all)
     };
     let announced = listener.try_clone()?;
-    // Connections are counted by each worker for itself, and one without a single place would be of no use.
-    let workers = args.workers.min(args.max_connections);
     let server = HttpServer::new(app)
         .workers(workers as usize)
-        .max_connections((args.max_connections / workers) as usize)
+        .max_connections(connections_each as usize)
         .tcp_nodelay(true)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -97,7 +97,7 @@ async fn serve(args: &Args, target: Target, listener: TcpListener, shutdown: Shu
         .shutdown_signal(async move {
             // Fails only if the runtime is going down, and then we stop as well.
             let _ = stop.readable().await;
-            time::sleep(LAST_ROUND).await;
+            last_turns.wait(workers).await;
         })
         .shutdown_timeout(DRAIN_TIMEOUT.as_secs())
         .listen(listener)?
