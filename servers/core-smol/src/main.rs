@@ -1,8 +1,10 @@
 //! The controlled panel's server on smol.
 
+mod stream;
+
 use std::{
     io,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     pin::Pin,
     process::ExitCode,
     task::{Context, Poll},
@@ -11,10 +13,12 @@ use std::{
 
 use anyhow::Result;
 use async_io::{Async, Timer};
-use futures_lite::{AsyncRead, AsyncWrite};
+use futures_lite::AsyncWrite;
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_core::{BlockingPool, MultiplexedStore, Place, Runtime, Server, Stores, accept, serve};
 use stack_redis_store::Target;
+
+use crate::stream::Stream;
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
@@ -28,26 +32,26 @@ struct Smol;
 
 impl Runtime for Smol {
     type Listener = Async<TcpListener>;
-    type Stream = Async<TcpStream>;
+    type Stream = Stream;
 
-    async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
-        listener.accept().await.map(|(stream, _)| stream)
+    async fn accept(listener: &Self::Listener) -> io::Result<Stream> {
+        listener.accept().await.map(|(stream, _)| Stream::new(stream))
     }
 
-    fn connect(host: &str, port: u16) -> impl Future<Output = io::Result<Self::Stream>> + Send {
-        stack_smol_parts::connect(host, port)
+    async fn connect(host: &str, port: u16) -> io::Result<Stream> {
+        stack_smol_parts::connect(host, port).await.map(Stream::new)
     }
 
     async fn sleep(time: Duration) {
         Timer::after(time).await;
     }
 
-    fn poll_read(stream: &mut Self::Stream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(stream).poll_read(context, buffer)
+    fn poll_read(stream: &mut Stream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        stream.poll_read(context, buffer)
     }
 
-    fn poll_write(stream: &mut Self::Stream, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(stream).poll_write(context, bytes)
+    fn poll_write(stream: &mut Stream, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut stream.socket).poll_write(context, bytes)
     }
 }
 
