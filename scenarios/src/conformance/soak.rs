@@ -1,7 +1,8 @@
 //! The soak: a server's memory after many requests and many connections that come and go.
 //!
 //! Memory may grow until caches, pools and allocators have what the load needs. What it may not do is to go on growing
-//! under a load that stays the same: the second half must leave it about where the first half did.
+//! under a load that stays the same: a second part of the load must leave it about where the first one did, and if it
+//! does not, one of the further parts must.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result};
 use super::Target;
 use super::probe::{Probe, expect_ok, get, request_with};
 
-/// Requests of one half, and connections of one half that come and go beside them.
+/// Requests of one part, and connections of one part that come and go beside them.
 pub const REQUESTS: usize = 100_000;
 /// See [`REQUESTS`].
 pub const CONNECTIONS: usize = 10_000;
@@ -22,10 +23,14 @@ const CLIENTS: usize = 32;
 const DEPTH: usize = 8;
 /// Answered requests between two of a client's short connections: as many of these as [`CONNECTIONS`] wants.
 const REQUESTS_PER_CONNECTION: usize = REQUESTS / CONNECTIONS;
-/// How much more a server may hold after the second half than after the first: a fifth of it, and what allocators keep
-/// and return in steps.
-const GROWTH_SHARE: u64 = 5;
-const GROWTH_BYTES: u64 = 8 * 1024 * 1024;
+/// Parts at most. What happens to grow, a cache or an allocator's stock, comes to rest before; a leak does not.
+pub(super) const PARTS: usize = 5;
+/// By how much more memory may differ after a part and still be called the same: a fiftieth, and about twenty bytes for
+/// each request of the part. Servers that leak nothing were seen to differ by half a MiB.
+const REST_SHARE: u64 = 50;
+const REST_BYTES: u64 = 2 * 1024 * 1024;
+/// A growth that never came to rest must at least have slowed down, to less than this part of the second growth.
+const SLOWER: u64 = 2;
 /// Far more than a soak takes; it is there to end one that hangs.
 const AT_MOST: Duration = Duration::from_secs(600);
 
@@ -34,19 +39,24 @@ const AT_MOST: Duration = Duration::from_secs(600);
 pub struct Soaked {
     /// Before the first request.
     pub at_start: u64,
-    /// After each half, and after a third one if the second was in doubt.
+    /// After each part: two, and more while memory grows, up to five.
     pub after: Vec<u64>,
 }
 
 impl Soaked {
-    /// Whether memory grew under the load that was the same before.
+    /// Whether memory went on growing under a load that stayed the same.
     pub fn grew(&self) -> bool {
-        self.after.windows(2).last().is_none_or(|halves| grew(halves[0], halves[1]))
+        let growth = |parts: &[u64]| parts[1].saturating_sub(parts[0]);
+        let growths: Vec<u64> = self.after.windows(2).map(growth).collect();
+        // The first one may hold what the first part of the load was too short for.
+        self.is_growing() && growths.last().copied() >= growths.get(1).map(|second| second / SLOWER)
     }
-}
 
-fn grew(from: u64, to: u64) -> bool {
-    to > from + from / GROWTH_SHARE + GROWTH_BYTES
+    /// Whether the last part left more than the one before it.
+    fn is_growing(&self) -> bool {
+        let differ = |parts: &[u64]| parts[1] > parts[0] + parts[0] / REST_SHARE + REST_BYTES;
+        self.after.windows(2).last().is_none_or(differ)
+    }
 }
 
 /// Soaks a server. Every answer must be the usual 200.
@@ -60,15 +70,14 @@ pub fn soak(target: &Target, rss_bytes: &dyn Fn() -> Result<u64>) -> Result<Soak
 pub(super) fn soak_with(target: &Target, rss_bytes: &dyn Fn() -> Result<u64>, requests: usize) -> Result<Soaked> {
     let probe = Probe::new(target.addr, target.modes, AT_MOST, target.crowd);
     let mut soaked = Soaked { at_start: rss_bytes()?, after: Vec::new() };
-    // A cache that happens to grow in the second half does not grow again in a third; a leak does.
-    while soaked.after.len() < 2 || (soaked.after.len() < 3 && soaked.grew()) {
-        half(&probe, requests)?;
+    while soaked.after.len() < 2 || (soaked.after.len() < PARTS && soaked.is_growing()) {
+        part(&probe, requests)?;
         soaked.after.push(rss_bytes()?);
     }
     Ok(soaked)
 }
 
-fn half(probe: &Probe, requests: usize) -> Result<()> {
+fn part(probe: &Probe, requests: usize) -> Result<()> {
     let due = AtomicUsize::new(requests / REQUESTS_PER_CONNECTION);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| client(probe, &due))).collect();
@@ -113,13 +122,24 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
+    fn soaked(after: &[u64]) -> Soaked {
+        Soaked { at_start: MIB, after: after.iter().map(|mib| mib * MIB).collect() }
+    }
+
     #[test]
-    fn growth_is_judged_between_the_last_two_halves() {
-        let soaked = |after: &[u64]| Soaked { at_start: MIB, after: after.iter().map(|mib| mib * MIB).collect() };
-        assert!(!soaked(&[100, 127]).grew());
-        assert!(soaked(&[100, 129]).grew());
-        assert!(!soaked(&[100, 129, 130]).grew());
-        assert!(soaked(&[100, 129, 164]).grew());
-        assert!(!soaked(&[2, 9]).grew());
+    fn a_server_that_comes_to_rest_has_not_grown() {
+        assert!(!soaked(&[10, 11]).grew());
+        assert!(!soaked(&[100, 103]).grew(), "a fiftieth of a large one is its noise");
+        assert!(!soaked(&[10, 40, 41]).grew(), "a cache was filled late");
+        assert!(!soaked(&[10, 30, 40, 45, 48]).grew(), "it slows down");
+        assert!(!soaked(&[10, 20, 15]).grew());
+    }
+
+    #[test]
+    fn a_small_leak_is_one_that_goes_on() {
+        assert!(soaked(&[10, 13, 16, 19, 22]).grew(), "thirty bytes for each request");
+        assert!(soaked(&[100, 150, 200, 250, 300]).grew());
+        assert!(soaked(&[10, 60, 80, 100, 120]).grew(), "whatever it began with");
+        assert!(soaked(&[10, 13]).is_growing() && !soaked(&[10, 13, 16, 19, 20]).is_growing());
     }
 }

@@ -112,17 +112,17 @@ fn a_stack_that_says_it_does_not_stop_is_not_tried_on_how_it_stops() {
 }
 
 #[test]
-fn a_soak_asks_all_it_says_and_reads_memory_between_the_halves() {
+fn a_soak_asks_all_it_says_and_reads_memory_after_each_part() {
     let store = MemoryStore::loaded();
     let (_, addr) = server::start(Fault::Nothing, &store);
     let held = AtomicU64::new(0);
     // As a server that leaks: more each time it is looked at.
     let rss_bytes = || Ok(held.fetch_add(20 << 20, Ordering::Relaxed));
     let soaked = soak::soak_with(&target(addr, &MODES, None), &rss_bytes, 2_000).unwrap();
-    assert_eq!((soaked.at_start, soaked.after.len()), (0, 3), "a doubt is settled by a third");
+    assert_eq!((soaked.at_start, soaked.after.len()), (0, soak::PARTS), "in doubt to the end");
     assert!(soaked.grew());
     let counts = store.clone().command_counts().unwrap();
-    assert_eq!(counts["get"] + counts["set"], 3 * 2_000 * 4 / 5, "one request in five is for /check");
+    assert_eq!(counts["get"] + counts["set"], soak::PARTS as u64 * 2_000 * 4 / 5, "one request in five is for /check");
 }
 
 #[test]
