@@ -9,9 +9,8 @@ use async_std::{
     task,
 };
 use futures_lite::future;
-use smol_hyper::rt::FuturesIo;
 use stack_contract::Args;
-use stack_hyper_service::CoarseTimer;
+use stack_hyper_service::{CoarseTimer, FrugalIo};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 /// The runtime, of which a process has one.
@@ -66,7 +65,7 @@ impl stack_redis_store::Runtime for AsyncStd {
 impl stack_hyper_service::Runtime for AsyncStd {
     type Listener = TcpListener;
     type Socket = TcpStream;
-    type Stream = FuturesIo<TcpStream>;
+    type Stream = FrugalIo<TcpStream>;
     type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
@@ -74,7 +73,7 @@ impl stack_hyper_service::Runtime for AsyncStd {
     }
 
     fn stream(socket: Self::Socket) -> Self::Stream {
-        FuturesIo::new(socket)
+        FrugalIo::new(socket)
     }
 
     fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {

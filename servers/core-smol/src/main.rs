@@ -1,7 +1,5 @@
 //! The controlled panel's server on smol.
 
-mod stream;
-
 use std::{
     io,
     net::TcpListener,
@@ -13,12 +11,11 @@ use std::{
 
 use anyhow::Result;
 use async_io::{Async, Timer};
-use futures_lite::AsyncWrite;
+use futures_lite::{AsyncRead, AsyncWrite};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_core::{BlockingPool, MultiplexedStore, Place, Runtime, Server, Stores, accept, serve};
 use stack_redis_store::Target;
-
-use crate::stream::Stream;
+use stack_smol_parts::Stream;
 
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
@@ -47,11 +44,11 @@ impl Runtime for Smol {
     }
 
     fn poll_read(stream: &mut Stream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        stream.poll_read(context, buffer)
+        Pin::new(stream).poll_read(context, buffer)
     }
 
     fn poll_write(stream: &mut Stream, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut stream.socket).poll_write(context, bytes)
+        Pin::new(stream).poll_write(context, bytes)
     }
 }
 

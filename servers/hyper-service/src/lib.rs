@@ -8,8 +8,11 @@
 //! - [`serve`]: accept, serve, drain
 //! - `leave`: telling the connections that the server stops
 //! - [`clock`]: hyper's timer for runtimes whose timers are dear
+//! - `frugal`: hyper's I/O traits for runtimes that have those of futures
 
 pub mod clock;
+#[cfg(feature = "futures-io")]
+mod frugal;
 mod leave;
 pub mod serve;
 
@@ -31,6 +34,8 @@ use stack_contract::{
 };
 
 pub use clock::CoarseTimer;
+#[cfg(feature = "futures-io")]
+pub use frugal::FrugalIo;
 pub use serve::{Places, Runtime, serve};
 
 /// How long a connection may take until the next head is whole. hyper has one clock for a slow head and for an idle

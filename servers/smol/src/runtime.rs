@@ -8,8 +8,8 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use smol_hyper::rt::FuturesIo;
-use stack_hyper_service::CoarseTimer;
+use stack_hyper_service::{CoarseTimer, FrugalIo};
+use stack_smol_parts::Stream;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 /// smol: the one executor and the one reactor of this process.
@@ -47,7 +47,7 @@ impl stack_redis_store::Runtime for Smol {
 impl stack_hyper_service::Runtime for Smol {
     type Listener = Async<TcpListener>;
     type Socket = Async<TcpStream>;
-    type Stream = FuturesIo<Async<TcpStream>>;
+    type Stream = FrugalIo<Stream>;
     type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
@@ -55,7 +55,7 @@ impl stack_hyper_service::Runtime for Smol {
     }
 
     fn stream(socket: Self::Socket) -> Self::Stream {
-        FuturesIo::new(socket)
+        FrugalIo::new(Stream::new(socket))
     }
 
     fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {

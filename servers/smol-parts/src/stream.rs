@@ -9,23 +9,26 @@ use std::{
 };
 
 use async_io::Async;
-use futures_lite::AsyncRead;
+use futures_lite::{AsyncRead, AsyncWrite};
 
 /// async-io reads first and asks the reactor when that fails. tokio remembers that a read which did not fill the buffer
 /// emptied the socket; so does this, and the failed read is spared.
+#[derive(Debug)]
 pub struct Stream {
-    pub socket: Async<TcpStream>,
+    socket: Async<TcpStream>,
     /// Whether the last read emptied the socket.
     drained: bool,
 }
 
 impl Stream {
+    /// A socket of which nothing is known yet.
     pub fn new(socket: Async<TcpStream>) -> Self {
         Self { socket, drained: false }
     }
+}
 
-    /// Reads once; 0 is the end of the stream.
-    pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if std::mem::take(&mut self.drained) && self.socket.poll_readable(context)?.is_ready() {
             // That was the event that led to the last read. To be asked again is what makes the reactor watch, and as it
             // watches a level, it also tells of what came in between.
@@ -37,6 +40,20 @@ impl Stream {
         // The end of the stream is no reason to wait.
         self.drained = bytes > 0 && bytes < buffer.len();
         Poll::Ready(Ok(bytes))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(context)
     }
 }
 
@@ -66,7 +83,7 @@ mod tests {
     }
 
     async fn read(stream: &mut Stream, buffer: &mut [u8]) -> usize {
-        poll_fn(|context| stream.poll_read(context, buffer)).await.unwrap()
+        poll_fn(|context| Pin::new(&mut *stream).poll_read(context, buffer)).await.unwrap()
     }
 
     #[test]
