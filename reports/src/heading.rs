@@ -144,7 +144,7 @@ pub fn reading() -> &'static [&'static str] {
         "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are \
          not the latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank \
          falls among requests that were never answered.",
-        "`native` and `bridged` say how a stack answers the mode: with a store client of its own colour, or by handing the \
+        "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
          command to threads or to a runtime of the other. Switches are the server's context switches per request.",
         "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
          window. On loopback, much of the receive path runs in the sender.",

@@ -31,12 +31,12 @@ impl Panel {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Deployed => {
-                "What people deploy: each stack with the HTTP library and the store client it is used with. These differ \
+                "What people deploy: each stack with an HTTP library and a store client that fit it. These differ \
                  together with the runtime, so a difference here is that of the whole and not the runtime's."
             }
             Self::Controlled => {
-                "What the runtime alone does: one HTTP codec and one store multiplexer under every runtime, so that only \
-                 accept, read, write, sleep and spawn differ."
+                "What the runtime does: one HTTP codec and one store multiplexer under every runtime, so that what differs is \
+                 the runtime and the loop that suits it."
             }
         }
     }

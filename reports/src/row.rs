@@ -24,7 +24,7 @@ pub struct Row {
     pub role: Role,
     /// Request's name, for example `cache_hit`.
     pub request: String,
-    /// Which colour of handler answered.
+    /// Which mode answered.
     pub mode: Mode,
     /// Step of the load, counted from 0; null for scenarios of one step.
     pub step: Option<u32>,
@@ -148,7 +148,7 @@ pub enum Role {
     Trap,
 }
 
-/// Which colour of handler answered.
+/// How a request is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {

@@ -208,7 +208,7 @@ pub struct StackMeta {
     pub redis: String,
     /// Modes it answers.
     pub modes: Vec<Mode>,
-    /// Modes it bridges from the other colour.
+    /// Modes it bridges from the other.
     pub bridged: Vec<Mode>,
     /// First line of its `--version`.
     pub version: String,

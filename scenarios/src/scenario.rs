@@ -145,7 +145,7 @@ pub struct Request {
     pub method: String,
     /// Target; `{mode}` in it becomes `sync` or `async`.
     pub path: String,
-    /// Which colours of handler are asked.
+    /// Which modes are asked.
     pub modes: Vec<Mode>,
     /// Headers beside `Host`.
     #[serde(default)]

@@ -41,7 +41,7 @@ pub struct Stack {
     pub store: UsesStore,
     /// Which of `/sync` and `/async` it answers.
     pub modes: Vec<Mode>,
-    /// Modes that are bridged from the other colour.
+    /// Modes that are bridged from the other mode.
     #[serde(default)]
     pub bridged: Vec<Mode>,
     /// Modes in which no more requests than `--pool` are at the store at once, which bounds what a store with delays

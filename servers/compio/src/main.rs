@@ -19,12 +19,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-};
 use socket2::SockRef;
-use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, listener, program::EXIT_BROKEN};
 use stack_core::BlockingPool;
 use stack_resp::Target;
 
@@ -33,12 +29,9 @@ use crate::{places::Places, worker::Shared};
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["compio", "io-uring", "httparse"],
+    libraries: &["compio", "io-uring", "httparse", "redis"],
     store: NeedsStore::Yes,
 };
-
-/// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
-const EXIT_BROKEN: i32 = 1;
 
 fn main() -> ExitCode {
     PROGRAM.main(run)
@@ -68,7 +61,7 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     // Nothing is ever sent: this ends when the last worker has dropped its sender.
     let _ = all_connected.recv();
     listener::announce(&listeners[0])?;
-    wait_for(&shutdown)?;
+    shutdown.wait()?;
     shared.places.close();
     for listener in listeners {
         // Ends the ring's accept, and with it the listening, at once; to close our descriptor would do neither.
@@ -80,18 +73,8 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     Ok(())
 }
 
-fn wait_for(shutdown: &Shutdown) -> Result<()> {
-    while !shutdown.requested() {
-        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 /// A worker that failed leaves its connections, and its share of the next ones, without anybody: better no server.
 fn give_up(error: &anyhow::Error) {
     eprintln!("{}: {error:#}", PROGRAM.name);
-    process::exit(EXIT_BROKEN);
+    process::exit(EXIT_BROKEN.into());
 }

@@ -20,7 +20,7 @@ use compio::{
 };
 use rustix::io::Errno;
 use slab::Slab;
-use stack_contract::limits::DRAIN_TIMEOUT;
+use stack_contract::limits::{ACCEPT_PAUSE, DRAIN_TIMEOUT};
 use stack_core::BlockingPool;
 use stack_resp::Target;
 
@@ -36,9 +36,6 @@ const RING_ENTRIES: u32 = 4096;
 
 /// Wakes from the threads of the pool that may wait for the worker; when it is full, a thread spins.
 const WAKES: usize = 4096;
-
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often slow clients are looked for; also how late they may be found.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -49,6 +49,9 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// value at `net.core.somaxconn`, which is 4096 as well.
 pub const BACKLOG: i32 = 4096;
 
+/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Descriptors a server needs beside those of its connections: standard streams, listener, pollers, logs.
 pub const SPARE_DESCRIPTORS: u64 = 64;
 

@@ -3,11 +3,14 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::limits::BACKLOG;
+
+static ANNOUNCED: AtomicBool = AtomicBool::new(false);
 
 /// Binds and listens on `address` with `SO_REUSEADDR` and a backlog of [`BACKLOG`]. The socket blocks; a stack with an
 /// event loop switches that off itself.
@@ -62,10 +65,24 @@ pub fn share(first: &TcpListener) -> io::Result<TcpListener> {
 /// # Errors
 /// When standard output is closed.
 pub fn announce(listener: &TcpListener) -> io::Result<()> {
+    announce_address(listener.local_addr()?)
+}
+
+/// [`announce`] for a library that keeps its listener to itself.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn announce_address(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {}", listener.local_addr()?)?;
+    writeln!(stdout, "listening on {address}")?;
+    ANNOUNCED.store(true, Ordering::Relaxed);
     // A pipe is block-buffered, and whoever started us waits for this very line.
     stdout.flush()
+}
+
+/// Whether this server has said where it listens.
+pub(crate) fn announced() -> bool {
+    ANNOUNCED.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ use crate::{
     shutdown::Shutdown,
 };
 
+/// Exit code of a server that breaks while it serves; for threads that cannot return from `run`.
+pub const EXIT_BROKEN: u8 = 1;
+
 /// Exit code of everything that keeps a server from starting: bad arguments, a busy port, too few descriptors.
 const EXIT_USAGE: u8 = 2;
 
@@ -103,8 +106,9 @@ fn cpus() -> u32 {
 }
 
 impl Program {
-    /// Parses the arguments, raises the limit of open files, listens and runs. Whatever goes wrong before or in `run`
-    /// is one message on standard error and exit code 2; a server that was asked to stop ends with 0.
+    /// Parses the arguments, raises the limit of open files, listens and runs. Whatever goes wrong is one message on
+    /// standard error, and exit code 2 if the server was not yet announced, else 1; a server that was asked to stop
+    /// ends with 0.
     pub fn main(self, run: impl FnOnce(&Args, TcpListener, Shutdown) -> Result<()>) -> ExitCode {
         let args = match self.parse(std::env::args_os()) {
             Ok(args) => args,
@@ -114,7 +118,7 @@ impl Program {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{}: {error:#}", self.name);
-                ExitCode::from(EXIT_USAGE)
+                ExitCode::from(if listener::announced() { EXIT_BROKEN } else { EXIT_USAGE })
             }
         }
     }

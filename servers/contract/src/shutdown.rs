@@ -10,8 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -47,6 +52,36 @@ impl Shutdown {
     #[must_use]
     pub fn requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
+    }
+
+    /// Blocks until the server is asked to stop.
+    ///
+    /// # Errors
+    /// When the system refuses to wait.
+    pub fn wait(&self) -> io::Result<()> {
+        while !self.requested() {
+            self.poll(None)?;
+        }
+        Ok(())
+    }
+
+    /// Blocks until the server is asked to stop, but not longer than `time`, and says whether it was.
+    ///
+    /// # Errors
+    /// When the system refuses to wait.
+    pub fn wait_at_most(&self, time: Duration) -> io::Result<bool> {
+        if !self.requested() {
+            let time = Timespec::try_from(time).map_err(|_| io::ErrorKind::InvalidInput)?;
+            self.poll(Some(&time))?;
+        }
+        Ok(self.requested())
+    }
+
+    fn poll(&self, time: Option<&Timespec>) -> io::Result<()> {
+        match poll(&mut [PollFd::new(self, PollFlags::IN)], time) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The descriptor as a stream, for runtimes that wait for their own kind of socket. Never read from it.

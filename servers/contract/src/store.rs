@@ -1,4 +1,4 @@
-//! What a route asks of a store, in both colours.
+//! What a route asks of a store, blocking and asynchronous.
 
 use thiserror::Error;
 

@@ -22,7 +22,7 @@ use stack_redis_store::Target;
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["async-std", "async-executor", "async-io", "httparse"],
+    libraries: &["async-std", "async-executor", "async-io", "httparse", "redis"],
     store: NeedsStore::Yes,
 };
 

@@ -20,7 +20,7 @@ use stack_smol_parts::Stream;
 const PROGRAM: Program = Program {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["async-executor", "async-io", "httparse"],
+    libraries: &["async-executor", "async-io", "httparse", "redis"],
     store: NeedsStore::Yes,
 };
 

@@ -1,16 +1,14 @@
 //! The accept loop.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
+use std::{future::poll_fn, io, pin::pin, task::Poll};
 
 use rustix::net::sockopt::set_tcp_nodelay;
+use stack_contract::limits::ACCEPT_PAUSE;
 
 use crate::{
     runtime::Runtime,
     server::{Place, Server},
 };
-
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the server is to stop, as long as there are places: more wait in the backlog. Each connection is given
 /// to `spawn`, with its place. Several loops may share a server, each with a listener of its own.

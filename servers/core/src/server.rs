@@ -10,10 +10,6 @@ use std::{
 };
 
 use anyhow::Result;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-};
 use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
 
 /// What all connections of a server share: how many there may be, and the wish to stop.
@@ -60,12 +56,7 @@ impl Server {
     /// # Errors
     /// When the system refuses to wait for signals.
     pub fn run_until(&self, shutdown: &Shutdown) -> Result<()> {
-        while !shutdown.requested() {
-            match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        shutdown.wait()?;
         self.stop();
         Ok(())
     }

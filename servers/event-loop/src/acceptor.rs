@@ -5,17 +5,13 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
 };
 
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
-use stack_contract::Shutdown;
+use stack_contract::{Shutdown, limits::ACCEPT_PAUSE};
 
 use crate::mailbox::Bell;
-
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The places for connections.
 #[derive(Debug)]

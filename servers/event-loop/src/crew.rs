@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use stack_contract::{Args, Shutdown, listener};
+use stack_contract::{Args, Shutdown, listener, program::EXIT_BROKEN};
 
 use crate::{
     acceptor::{self, Places},
@@ -18,9 +18,6 @@ use crate::{
     service::{Registry, Service},
     worker::Worker,
 };
-
-/// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
-const EXIT_BROKEN: i32 = 1;
 
 /// Serves with `--workers` threads until the server is to stop. `service` makes the service of each worker, on the
 /// worker's thread, so that it need not be able to leave it.
@@ -85,5 +82,5 @@ fn start<S: Service>(
 /// A worker that failed leaves its connections, and its share of the next ones, without anybody: better no server.
 fn give_up(error: &anyhow::Error) {
     eprintln!("worker: {error:#}");
-    process::exit(EXIT_BROKEN);
+    process::exit(EXIT_BROKEN.into());
 }

@@ -154,7 +154,7 @@ impl Server {
 
     fn look_after_time(&mut self) {
         let now = clock::now();
-        (self.state.now, self.state.arrived) = (now, now);
+        self.state.now = now;
         self.send_due(now);
         if self.state.pause.is_some_and(|pause| pause.until <= now) {
             self.state.pause = None;

@@ -40,7 +40,8 @@ pub enum PauseScope {
 pub struct State {
     /// The clock when it was last read.
     pub now: Nanos,
-    /// When the bytes being executed arrived, as far as can be told: when the poller reported them.
+    /// When the bytes being executed had arrived: just after they were read. Not when the poller reported them: while we
+    /// wait for the CPU, more may come, and their replies would leave before their time.
     pub arrived: Nanos,
     pub table: Table,
     pub keyspace: Keyspace,
@@ -96,8 +97,11 @@ impl State {
                 let since = self.stop_charging();
                 self.running = Some((command, since));
             }
-            // Not from its arrival, lest it pay for the replies sent and the commands read since.
-            None => self.running = Some((command, clock::now())),
+            // The first of what was just read.
+            None => {
+                self.arrived = clock::now();
+                self.running = Some((command, self.arrived));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use hyper::{
     service::{HttpService, service_fn},
 };
 use socket2::SockRef;
-use stack_contract::limits::DRAIN_TIMEOUT;
+use stack_contract::limits::{ACCEPT_PAUSE, DRAIN_TIMEOUT};
 // A semaphore needs no runtime.
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,9 +20,6 @@ use crate::{
     http1,
     leave::{Departing, Leave},
 };
-
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What serving asks of a runtime.
 pub trait Runtime: Send + Sync + 'static {

@@ -10,20 +10,12 @@
 mod in_flight;
 mod service;
 
-use std::{
-    io::{self, Write},
-    net::{SocketAddr, TcpListener},
-    process::ExitCode,
-};
+use std::{net::TcpListener, process::ExitCode};
 
 use anyhow::{Context, Result};
 use may_minihttp::HttpServer;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-    process::{Resource, getrlimit},
-};
-use stack_contract::{Args, NeedsStore, Program, Shutdown, limits};
+use rustix::process::{Resource, getrlimit};
+use stack_contract::{Args, NeedsStore, Program, Shutdown, limits, listener};
 use stack_may_store::{Stores, runtime};
 use stack_redis_store::Target;
 
@@ -54,30 +46,12 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let address = listener.local_addr()?;
     drop(listener);
     let acceptor = HttpServer(service).start(address).with_context(|| format!("cannot listen on {address}"))?;
-    announce(address)?;
-    wait(&shutdown)?;
+    listener::announce_address(address)?;
+    shutdown.wait()?;
     in_flight.stop();
     // SAFETY: cancelling unwinds the library's accept loop at its next suspension. It owns the listener and a service,
     // both of which may be dropped at any time, and nothing of ours refers to its stack.
     unsafe { acceptor.coroutine().cancel() };
     in_flight.wait_until_none();
-    Ok(())
-}
-
-fn announce(address: SocketAddr) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {address}")?;
-    // A pipe is block-buffered, and whoever started us waits for this very line.
-    stdout.flush()
-}
-
-/// Blocks the program's first thread until the server is asked to stop.
-fn wait(shutdown: &Shutdown) -> Result<()> {
-    while !shutdown.requested() {
-        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
     Ok(())
 }

@@ -6,22 +6,16 @@ use std::{
     os::fd::AsRawFd,
     panic::{self, AssertUnwindSafe},
     process,
-    time::Duration,
 };
 
 use may::{
     coroutine::{self, Builder},
     go,
 };
+use stack_contract::{limits::ACCEPT_PAUSE, program::EXIT_BROKEN};
 use stack_may_store::{Stores, Watched};
 
 use crate::{client::Client, registry::Registry};
-
-/// Pause after an error of `accept` that will not go away by itself, such as too few descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Exit code of a server that breaks while it serves. One that cannot start ends with 2.
-const EXIT_BROKEN: i32 = 1;
 
 /// Accepts until the registry is told to stop.
 ///
@@ -34,7 +28,7 @@ pub fn start(listener: TcpListener, stores: Stores, registry: &'static Registry)
         let accepting = AssertUnwindSafe(|| accept_all(&listener, &stores, registry));
         if panic::catch_unwind(accepting).is_err() {
             // Most likely no memory for one more stack. Better no server than one that is deaf.
-            process::exit(EXIT_BROKEN);
+            process::exit(EXIT_BROKEN.into());
         }
         // First, so that whoever sees that it is closed finds nobody listening.
         drop(listener);

@@ -3,10 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
 use stack_contract::{Shutdown, limits::DRAIN_TIMEOUT};
 
 use crate::registry::Registry;
@@ -16,12 +12,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// Returns when the server was asked to stop and has done what was in flight, as far as there was time.
 pub fn wait(shutdown: &Shutdown, registry: &Registry) -> Result<()> {
-    let pause = Timespec::try_from(SWEEP)?;
-    while !shutdown.requested() {
-        match poll(&mut [PollFd::new(shutdown, PollFlags::IN)], Some(&pause)) {
-            Ok(_) | Err(Errno::INTR) => registry.sweep(),
-            Err(error) => return Err(error.into()),
-        }
+    while !shutdown.wait_at_most(SWEEP)? {
+        registry.sweep();
     }
     registry.stop();
     let deadline = Instant::now() + DRAIN_TIMEOUT;

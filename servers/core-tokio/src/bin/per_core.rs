@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 const PROGRAM: Program = Program {
     name: env!("CARGO_BIN_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["tokio", "httparse"],
+    libraries: &["tokio", "httparse", "redis"],
     store: NeedsStore::Yes,
 };
 

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 const PROGRAM: Program = Program {
     name: env!("CARGO_BIN_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    libraries: &["tokio", "httparse"],
+    libraries: &["tokio", "httparse", "redis"],
     store: NeedsStore::Yes,
 };
 
