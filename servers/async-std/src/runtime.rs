@@ -69,8 +69,6 @@ impl stack_hyper_service::Runtime for AsyncStd {
     type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
-        // While clients come in a burst, accepting never has to wait, and nobody else would have a turn.
-        task::yield_now().await;
         listener.accept().await.map(|(socket, _)| socket)
     }
 

@@ -8,7 +8,6 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use futures_lite::future;
 use stack_hyper_service::{CoarseTimer, FrugalIo};
 use stack_smol_parts::Stream;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
@@ -52,8 +51,6 @@ impl stack_hyper_service::Runtime for Smol {
     type Timer = CoarseTimer;
 
     async fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Socket> {
-        // While clients come in a burst, accepting never has to wait, and nobody else would have a turn.
-        future::yield_now().await;
         listener.accept().await.map(|(socket, _)| socket)
     }
 

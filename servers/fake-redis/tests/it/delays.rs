@@ -1,6 +1,9 @@
 //! Delays, judged by the server's own account of them: a busy machine makes replies late, never early.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use crate::server::{Raw, Server, encode};
 
@@ -41,7 +44,23 @@ fn a_command_takes_effect_when_it_arrives() {
     let (mut writer, mut reader) = (server.connect(), server.connect());
     writer.send("set a 1\r\n");
     crate::server::until("the value is there", || reader.ask("get a") == "$1\r\n1\r\n");
-    assert_eq!(writer.within(std::time::Duration::from_millis(20)), b"");
+    assert_eq!(writer.within(Duration::from_millis(20)), b"");
+}
+
+#[test]
+fn a_command_that_comes_while_the_loop_is_held_up_waits_its_whole_delay() {
+    let server = Server::fake(&["--delay", "get=600ms"]);
+    let (mut first, mut second, mut client) = (server.connect(), server.connect(), server.connect());
+    first.send("debug sleep 0.1\r\n");
+    // One report of the poller names both, and holds up the loop between them.
+    second.send("debug sleep 0.3\r\n");
+    client.send("get a\r\n");
+    assert_eq!(first.text(), "+OK\r\n");
+    assert_eq!(client.within(Duration::from_millis(100)), b"");
+    let sent = Instant::now();
+    client.send("get a\r\n");
+    assert_eq!([client.text(), client.text()], ["$-1\r\n"; 2]);
+    assert!(sent.elapsed() >= Duration::from_millis(600), "{:?}", sent.elapsed());
 }
 
 #[test]
