@@ -53,14 +53,15 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
 
-# the load client beside wrk
+# the load client beside wrk and the bare exchange (needs wrk, nginx-light and openssl)
 bench-client *options:
+    cargo build --release --workspace --bins --examples --locked
     client/bench.sh "$@"
 
 # the embedded store beside redis-server
 bench-fake-redis *options:
     servers/fake-redis/bench.sh "$@"
 
-# fuzz a parser (http_answer, http_request or resp_reply); needs cargo-fuzz and a nightly toolchain
+# fuzz a parser (http_answer, chunked, arguments, http_request or resp_reply); needs cargo-fuzz and a nightly toolchain
 fuzz target *options:
     cargo +nightly fuzz run {{target}} {{options}}

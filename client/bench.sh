@@ -1,20 +1,27 @@
 #!/usr/bin/env bash
-# CPU per request of stackload beside wrk, against the same server, alternating.
+# CPU per request of stackload beside wrk, against one nginx worker on a CPU of its own, alternating; and of the bare
+# exchange: the same writes and reads with no parsing and no histogram, which is what the kernel leaves.
 #
-#   client/bench.sh [ROUNDS] [SECONDS] [CONNECTIONS...]      defaults: 5 rounds of 2 s, 50 and 100 connections
+#   client/bench.sh [ROUNDS] [SECONDS] [CASE...]      defaults: 5 rounds of 2 s, all cases
 #
-# The server is the null stack unless URL names another one. Server and clients have a CPU each where there are two.
+# Cases: small-1, small-100, small-2000 (connections, 16-byte answers), large-100 (100 KB answers), tls-100, close-100 (a
+# connection for each answer), lua-100 (a request() and a response() hook).
 set -euo pipefail
 
 rounds=${1:-5} seconds=${2:-2}
 shift $(($# < 2 ? $# : 2))
-[ $# -gt 0 ] || set -- 50 100
+[ $# -gt 0 ] || set -- small-1 small-100 small-2000 large-100 tls-100 close-100 lua-100
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${CARGO_TARGET_DIR:-$root/target}/release
 ours=${STACKLOAD:-$bin/stackload}
-command -v wrk >/dev/null || { echo "bench: wrk is missing: apt install wrk" >&2; exit 2; }
-[ -x "$ours" ] || { echo "bench: $ours is missing: cargo build --release --workspace --bins" >&2; exit 2; }
+bare=$bin/examples/bare_exchange
+for program in wrk nginx openssl taskset; do
+    command -v "$program" >/dev/null || { echo "bench: $program is missing: apt install wrk nginx-light openssl util-linux" >&2; exit 2; }
+done
+for program in "$ours" "$bare"; do
+    [ -x "$program" ] || { echo "bench: $program is missing: cargo build --release --package stackload --bins --examples" >&2; exit 2; }
+done
 
 on_client_cpu=() on_server_cpu=()
 if [ "$(nproc)" -ge 2 ]; then on_server_cpu=(taskset -c 0) on_client_cpu=(taskset -c 1); fi
@@ -22,38 +29,85 @@ if [ "$(nproc)" -ge 2 ]; then on_server_cpu=(taskset -c 0) on_client_cpu=(taskse
 folder=$(mktemp -d)
 server=
 finish() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
     rm -rf "$folder"
 }
 trap finish EXIT
 
-url=${URL:-}
-if [ -z "$url" ]; then
-    [ -x "$bin/stack-null" ] || { echo "bench: $bin/stack-null is missing: build it, or set URL" >&2; exit 2; }
-    "${on_server_cpu[@]}" "$bin/stack-null" --listen 127.0.0.1:0 >"$folder/server" &
-    server=$!
-    for _ in $(seq 100); do grep -q '^listening on ' "$folder/server" && break; sleep 0.05; done
-    url=http://$(sed -n 's/^listening on //p' "$folder/server")/check
-fi
+# Two ports that nobody has now.
+read -r port tls_port < <(python3 -c '
+import socket
+sockets = [socket.socket() for _ in range(2)]
+for s in sockets: s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in sockets))')
 
-# Prints the client's CPU microseconds per request.
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost \
+    -keyout "$folder/key.pem" -out "$folder/cert.pem" 2>/dev/null
+mkdir "$folder/files"
+chmod 755 "$folder" "$folder/files"
+head -c 102400 /dev/zero | tr '\0' x >"$folder/files/large"
+cat >"$folder/nginx.conf" <<EOF
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid $folder/pid;
+error_log $folder/error.log;
+events { worker_connections 10000; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path $folder; proxy_temp_path $folder; fastcgi_temp_path $folder; uwsgi_temp_path $folder; scgi_temp_path $folder;
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        listen 127.0.0.1:$tls_port ssl;
+        ssl_certificate $folder/cert.pem; ssl_certificate_key $folder/key.pem;
+        location /small { return 200 "{\"status\": \"ok\"}"; }
+        location /close { keepalive_timeout 0; return 200 "{\"status\": \"ok\"}"; }
+        location /large { root $folder/files; }
+    }
+}
+EOF
+cat >"$folder/hooks.lua" <<'EOF'
+function request() return wrk.request() end
+function response(status, headers, body) end
+EOF
+"${on_server_cpu[@]}" nginx -c "$folder/nginx.conf" -e "$folder/error.log" &
+server=$!
+until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    kill -0 "$server" 2>/dev/null || { cat "$folder/error.log" >&2; exit 1; }
+done
+
+# Prints the CPU microseconds per request of the command.
 cost() {
     local cpu
     TIMEFORMAT='%U %S'
-    cpu=$({ time "${on_client_cpu[@]}" "$@" "$url" >"$folder/report"; } 2>&1)
+    cpu=$({ time "${on_client_cpu[@]}" "$@" >"$folder/report"; } 2>&1)
     awk -v cpu="$cpu" '/requests in/ { split(cpu, part, " "); printf "%.3f\n", (part[1] + part[2]) * 1e6 / $1 }' "$folder/report"
 }
 
 median() { sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b == "" || b == 0) print "-"; else printf "%.3f\n", a / b }'; }
 
-printf '%-12s %12s %12s %8s   (median of %d rounds of %d s, CPU us per request)\n' connections wrk stackload ratio "$rounds" "$seconds"
-for connections; do
-    : >"$folder/wrk"; : >"$folder/ours"; : >"$folder/ratio"
+echo "CPU microseconds per request, median of $rounds rounds of $seconds s; ratios are medians of each round's"
+printf '%-12s %10s %10s %10s %12s %12s\n' case wrk stackload bare ours/wrk ours/bare
+for case; do
+    connections=${case#*-} flags=() path=/${case%-*} url_base=http://127.0.0.1:$port
+    case $case in
+        tls-*) path=/small url_base=https://127.0.0.1:$tls_port ;;
+        lua-*) path=/small flags=(-s "$folder/hooks.lua") ;;
+    esac
+    for name in wrk ours bare by_wrk by_bare; do : >"$folder/$name"; done
     for _ in $(seq "$rounds"); do
-        wrk_us=$(cost wrk -t1 -c"$connections" -d"$seconds")
-        our_us=$(cost "$ours" -t1 -c"$connections" -d"$seconds")
+        wrk_us=$(cost wrk -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$url_base$path")
+        our_us=$(cost "$ours" -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$url_base$path")
         echo "$wrk_us" >>"$folder/wrk"; echo "$our_us" >>"$folder/ours"
-        awk -v a="$our_us" -v b="$wrk_us" 'BEGIN { printf "%.3f\n", a / b }' >>"$folder/ratio"
+        ratio "$our_us" "$wrk_us" >>"$folder/by_wrk"
+        case $case in small-* | large-*)
+            bare_us=$(cost "$bare" "127.0.0.1:$port" "$path" "$connections" "$seconds")
+            echo "$bare_us" >>"$folder/bare"
+            ratio "$our_us" "$bare_us" >>"$folder/by_bare" ;;
+        esac
     done
-    printf '%-12s %12s %12s %8s\n' "$connections" "$(median <"$folder/wrk")" "$(median <"$folder/ours")" "$(median <"$folder/ratio")"
+    cell() { if [ -s "$folder/$1" ]; then median <"$folder/$1"; else echo -; fi; }
+    printf '%-12s %10s %10s %10s %12s %12s\n' "$case" "$(cell wrk)" "$(cell ours)" "$(cell bare)" "$(cell by_wrk)" "$(cell by_bare)"
 done

@@ -3,13 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stackload::http::answer::{Answer, AnswerParser, BadAnswer, Progress};
+use stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, Progress};
 
 /// The first answer, its body and how many bytes it took, when the bytes arrive in these pieces.
 fn parse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Option<Answer>, BadAnswer>, Vec<u8>, usize) {
     let (mut parser, mut body, mut used) = (AnswerParser::new(), Vec::new(), 0);
     for piece in pieces {
-        match parser.feed(piece, &mut |part| body.extend_from_slice(part)) {
+        match parser.feed(piece, Asked::Body, &mut |part: &[u8]| body.extend_from_slice(part)) {
             Ok(Progress::Partial) => used += piece.len(),
             Ok(Progress::Complete(answer, taken)) => return (Ok(Some(answer)), body, used + taken),
             // How much of the body came before the error depends on the pieces.
