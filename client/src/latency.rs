@@ -178,6 +178,25 @@ impl Distribution {
         self.max()
     }
 
+    /// With the values that wrk adds (its "coordinated omission correction"): for each from twice the `expected`
+    /// distance of two requests of a connection on, those that requests in between would have had, `value − expected`,
+    /// `value − 2·expected` and so on while that is above `expected`.
+    pub fn corrected_as_wrk(&self, expected: u64) -> Self {
+        let mut all = Latencies::new();
+        for (value, count) in &self.counts {
+            all.add(*value, *count);
+            if expected == 0 || *value < 2 * expected {
+                continue;
+            }
+            let mut missed = value - expected;
+            while missed > expected {
+                all.add(missed, *count);
+                missed -= expected;
+            }
+        }
+        all.distribution(u64::MAX)
+    }
+
     /// The figures of the result file.
     pub fn summary(&self) -> LatencySummary {
         LatencySummary {
@@ -256,6 +275,17 @@ mod tests {
         let hour_us = 3_600_000_000;
         let distribution = Distribution::new(vec![(hour_us, 1 << 40), (2 * hour_us, 1 << 40)]);
         assert!((distribution.stdev().to_f64() / (hour_us as f64 / 2.0) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn wrks_correction_adds_what_a_stall_kept_from_being_sent() {
+        // Observed of wrk: four stalls of 2.50 s among 278 requests, 87101 µs apart, become 386 values.
+        let answered = Distribution::new(vec![(50_000, 274), (2_500_161, 4)]);
+        let corrected = answered.corrected_as_wrk(87_101);
+        assert_eq!(corrected.count(), 386);
+        assert_eq!(corrected.counts()[1], (148_434, 4));
+        assert_eq!(answered.corrected_as_wrk(2_000_000), answered);
+        assert_eq!(answered.corrected_as_wrk(0), answered);
     }
 
     #[test]

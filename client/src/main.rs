@@ -1,32 +1,39 @@
-//! The load client. The whole story: parse, probe, run, report.
+//! The load client. The whole story: parse, probe, load the script, run, report.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
+use stackload::censored::Observed;
 use stackload::cli::{self, Options, Refusal, USAGE, VERSION_LINE};
-use stackload::engine::Plan;
-use stackload::http::request;
+use stackload::live::Live;
+use stackload::load;
+use stackload::output::Outputs;
 use stackload::report::{self, WrkFigures};
-use stackload::result_file::{self, ResultFile};
-use stackload::run::{self, Ending, RunError, Signals};
+use stackload::result::LoadResult;
+use stackload::result_file;
+use stackload::run::{self, Ending, Finished, RunError, Signals};
+use stackload::script::Script;
+use stackload::selftest;
 use stackload::verdict;
 
-/// What a shell reports for a process that SIGTERM ended.
-const EXIT_TERMINATED: u8 = 128 + 15;
 /// wrk's exit code when a thread cannot be created.
 const EXIT_NO_THREAD: u8 = 2;
+/// A condition of `--fail-if` holds.
+const EXIT_THRESHOLD: u8 = 3;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "selftest") {
+        return selftest::main(std::env::args_os().skip(2).map(|word| word.to_string_lossy().into_owned()));
+    }
     let options = match cli::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(refusal) => return refuse(refusal),
     };
     options.warnings.iter().for_each(|warning| eprintln!("{warning}"));
-    match load(&options) {
-        Ok(Ending::Regular) => ExitCode::SUCCESS,
-        Ok(Ending::Terminated) => ExitCode::from(EXIT_TERMINATED),
+    match measure(&options) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             let no_thread = matches!(error.downcast_ref(), Some(RunError::Thread(..)));
@@ -47,34 +54,63 @@ fn refuse(refusal: Refusal) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn load(options: &Options) -> Result<Ending> {
+fn measure(options: &Options) -> Result<ExitCode> {
     if options.version {
         print(&format!("{VERSION_LINE}\n"));
     }
-    let file = options.json.as_deref().map(ResultFile::create).transpose()?;
+    let outputs = Outputs::create(options)?;
     run::raise_descriptor_limit(options.connections, options.threads)?;
     let mut signals = Signals::catch()?;
-    let plan = Arc::new(Plan {
-        address: run::find_server(&options.url, options.timeout_ns)?,
-        request: request::get(&options.url, &options.headers),
-        connections: options.connections,
-        threads: options.threads,
-        timeout_ns: options.timeout_ns,
-        spread_ns: options.spread_ns,
-        expect_status: options.expect_status,
-        expect_body: options.expect_body.clone(),
-    });
-    let (outcome, ending) = run::run(&plan, options, &mut signals, || print(&report::heading(options)))?;
+    let script =
+        options.script.as_deref().map(|path| Script::load(path, &options.url, &options.headers)).transpose()?;
+    let (mut plan, roles) = load::prepare(options, script.as_ref())?;
+    plan.live = Live::for_terminal();
+    let plan = Arc::new(plan);
+    let started = || {
+        flush(script.as_ref());
+        print(&report::heading(options));
+    };
+    let Finished { outcome, ending, hooks } = run::run(&plan, roles, options, &mut signals, started)?;
+    flush(script.as_ref());
     let raw = outcome.latencies.distribution(u64::MAX);
-    let in_time = outcome.latencies.distribution(options.timeout_ns / 1000);
     let verdict = verdict::judge(&outcome, &raw, options.expect_status.is_some());
-    print(&WrkFigures::of(&outcome, &in_time, options.latency).text());
-    print(&report::footer(&outcome, &verdict));
-    if let Some(file) = file {
-        let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-        file.write(&result_file::assemble(options, command, &outcome, &raw, verdict))?;
+    let printed = report::latencies(&outcome, &plan, options);
+    let figures = WrkFigures::of(&outcome, &printed, options);
+    print(&figures.text());
+    let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let result = result_file::assemble(options, &plan, command, &outcome, &raw, verdict);
+    // Before `done`, which may fail, or end the program.
+    outputs.write(&result)?;
+    if let Some(script) = &script {
+        script.done(&figures.summary(), printed.clone(), outcome.rates.clone())?;
+        script.flush()?;
     }
-    Ok(ending)
+    // `done` may still look into the threads' states.
+    drop(hooks);
+    print(&report::footer(&outcome, &plan, options, &result.verdict));
+    let is_failure = report_thresholds(options, &result)?;
+    Ok(match ending {
+        Ending::Terminated => ExitCode::from(run::EXIT_TERMINATED as u8),
+        Ending::Regular if is_failure => ExitCode::from(EXIT_THRESHOLD),
+        Ending::Regular => ExitCode::SUCCESS,
+    })
+}
+
+/// Says which conditions of `--fail-if` hold; whether one does.
+fn report_thresholds(options: &Options, result: &LoadResult) -> Result<bool> {
+    if options.thresholds.is_empty() {
+        return Ok(false);
+    }
+    let observed = Observed::of(result)?;
+    let broken: Vec<String> =
+        options.thresholds.iter().filter_map(|threshold| threshold.broken(result, &observed)).collect();
+    broken.iter().for_each(|broken| print(&format!("Failed: {broken}\n")));
+    Ok(!broken.is_empty())
+}
+
+/// Puts what scripts have printed before what follows. A reader that has gone away is no reason to stop.
+fn flush(script: Option<&Script>) {
+    let _ = script.map(Script::flush);
 }
 
 /// Prints at once. A reader that has gone away is no reason to lose the result file.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
+use crate::engine::hooks::Hooks;
 use crate::engine::{ConnectionOutcome, LoopOutcome};
 use crate::latency::{Distribution, Latencies};
 use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, TreeUsage, TurnSummary};
@@ -62,13 +63,21 @@ pub struct Outcome {
     pub errors_total: ErrorCounts,
     /// Raw latencies of the window.
     pub latencies: Latencies,
+    /// In the open loop, those from the intended instants.
+    pub corrected: Option<Latencies>,
+    /// How late the open loop was itself, in microseconds.
+    pub lags: Histogram<u64>,
+    /// Ages of requests that were due before the end and never sent, in microseconds.
+    pub unsent_ages: Histogram<u64>,
     /// wrk's Req/Sec samples of all loops.
     pub rates: Distribution,
     /// Who was served how often.
     pub connections: Connections,
     /// Those among the starved connections that were still being established at the end.
     pub starved_connecting: u64,
-    /// Ages of the requests in flight at the end, ascending, in microseconds.
+    /// Requests sent and not answered at the end.
+    pub in_flight: u64,
+    /// Ages of the batches that these belong to, ascending, in microseconds: since they were due.
     pub ages_us: Vec<u64>,
     /// Share of connection-time spent waiting for an answer.
     pub occupancy: f64,
@@ -82,18 +91,30 @@ pub struct Outcome {
 
 impl Outcome {
     /// Adds up what the loops counted. `timeout_ns` bounds the wait after which a connection counts as starved.
-    pub fn new(loops: Vec<LoopOutcome>, window: Window, timeout_ns: u64) -> Self {
+    pub fn new(loops: &[LoopOutcome], window: Window, timeout_ns: u64) -> Self {
         let mut connections: Vec<ConnectionOutcome> = Vec::new();
         let mut latencies = Latencies::new();
+        let mut corrected: Option<Latencies> = None;
+        let (mut lags, mut unsent_ages) = (hdr(), hdr());
         let (mut errors, mut errors_total) = (ErrorCounts::default(), ErrorCounts::default());
         let mut statuses = BTreeMap::new();
-        let mut turns = hdr();
-        for each in &loops {
+        let mut all_turns = hdr();
+        for each in loops {
             connections.extend_from_slice(&each.connections);
             latencies.merge(&each.tally.latencies);
+            if let Some(of_loop) = &each.tally.corrected {
+                corrected.get_or_insert_default().merge(of_loop);
+            }
+            let histograms = [
+                (&mut all_turns, &each.tally.turns),
+                (&mut lags, &each.tally.lags),
+                (&mut unsent_ages, &each.tally.unsent_ages),
+            ];
+            for (all, of_loop) in histograms {
+                all.add(of_loop).expect("all histograms have the same bounds");
+            }
             errors.merge(&each.tally.errors);
             errors_total.merge(&each.tally.errors_total);
-            turns.add(&each.tally.turns).expect("all turn histograms have the same bounds");
             for (status, count) in each.tally.statuses.iter().enumerate().filter(|(_, count)| **count > 0) {
                 *statuses.entry(status as u16).or_insert(0) += count;
             }
@@ -113,37 +134,61 @@ impl Outcome {
             errors,
             errors_total,
             latencies,
+            corrected,
+            lags,
+            unsent_ages,
             rates: Distribution::of_samples(samples),
             connections: summarise(&connections, &patience, sum(|each| each.tally.opened)),
             starved_connecting: connections
                 .iter()
                 .filter(|each| each.connecting_since_ns.is_some() && patience.ends_for(each))
                 .count() as u64,
+            in_flight: connections.iter().map(|each| u64::from(each.requests_in_flight)).sum(),
             ages_us: ages(&connections, &window),
             occupancy: occupancy(waiting_ns, &connections, &window),
             per_second: merge_seconds(&seconds),
-            turns: TurnSummary {
-                count: turns.len(),
-                p50: turns.value_at_quantile(0.5),
-                p99: turns.value_at_quantile(0.99),
-                max: turns.max(),
-            },
+            turns: turns(&all_turns),
             busiest_thread: busiest_ns as f64 / window.length_ns().max(1) as f64,
             window,
         }
     }
 
-    /// The requests in flight at the end.
+    /// The ages of all that has no answer.
+    pub fn unanswered(&self) -> Histogram<u64> {
+        let mut ages = hdr_of(self.ages_us.iter().map(|age| (*age, 1)));
+        ages.add(&self.unsent_ages).expect("all histograms have the same bounds");
+        ages
+    }
+
+    /// What has no answer: requests in flight at the end, and in the open loop those that were due and not sent.
     pub fn censored(&self) -> Censored {
-        let histogram = hdr_of(self.ages_us.iter().map(|age| (*age, 1)));
+        let ages = self.unanswered();
+        // Exact where nothing but connections is to be counted.
+        let exact = self.unsent_ages.is_empty();
         Censored {
-            count: self.ages_us.len() as u64,
-            age_min_us: self.ages_us.first().copied().unwrap_or(0),
-            age_median_us: median(&self.ages_us),
-            age_max_us: self.ages_us.last().copied().unwrap_or(0),
-            ages: encode(&histogram),
+            count: ages.len(),
+            unsent: self.unsent_ages.len(),
+            age_min_us: if exact { self.ages_us.first().copied().unwrap_or(0) } else { ages.min() },
+            age_median_us: if exact { median(&self.ages_us) } else { ages.value_at_quantile(0.5) },
+            age_max_us: if exact { self.ages_us.last().copied().unwrap_or(0) } else { ages.max() },
+            ages: encode(&ages),
         }
     }
+}
+
+/// The client's own times, as the result file has them.
+pub fn turns(times: &Histogram<u64>) -> TurnSummary {
+    TurnSummary {
+        count: times.len(),
+        p50: times.value_at_quantile(0.5),
+        p99: times.value_at_quantile(0.99),
+        max: times.max(),
+    }
+}
+
+/// The hooks of all loops, in the order of the loops, once nobody runs them any more.
+pub fn hooks(loops: Vec<LoopOutcome>) -> Vec<Option<Box<dyn Hooks>>> {
+    loops.into_iter().map(|each| each.hooks).collect()
 }
 
 /// How long a connection may wait at the end of a run before it counts as starved.
@@ -192,8 +237,8 @@ fn summarise(connections: &[ConnectionOutcome], patience: &Patience, opened: u64
 }
 
 fn ages(connections: &[ConnectionOutcome], window: &Window) -> Vec<u64> {
-    let since = connections.iter().filter_map(|connection| connection.in_flight_since_ns);
-    let mut ages: Vec<u64> = since.map(|since_ns| window.close_ns.saturating_sub(since_ns) / 1000).collect();
+    let due = connections.iter().filter_map(|connection| connection.in_flight_due_ns);
+    let mut ages: Vec<u64> = due.map(|since_ns| window.close_ns.saturating_sub(since_ns) / 1000).collect();
     ages.sort_unstable();
     ages
 }
@@ -267,7 +312,9 @@ mod tests {
             answers,
             ever_answered: answers > 0,
             last_answer_ns: 0,
+            requests_in_flight: u32::from(in_flight_since_ns.is_some()),
             in_flight_since_ns,
+            in_flight_due_ns: in_flight_since_ns,
             connecting_since_ns: None,
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the format.
-pub const SCHEMA: &str = "stackload-result/1";
+pub const SCHEMA: &str = "stackload-result/2";
 
 /// One run of the client. All instants are monotonic; all figures are of the window unless their name says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,9 +44,13 @@ pub struct LoadResult {
     /// Raw latencies of the answers completed in the window, from just before the first byte of the request is written
     /// to the last byte of the answer.
     pub latency_us: LatencySummary,
+    /// In the open loop, the same answers' latencies from the instants at which their requests were due.
+    pub latency_corrected_us: Option<LatencySummary>,
+    /// In the open loop, how well the schedule was kept.
+    pub schedule: Option<ScheduleAccount>,
     /// The distributions behind the summaries.
     pub histograms: Histograms,
-    /// Requests in flight at the end, by age.
+    /// Requests without an answer at the end, by age.
     pub censored: Censored,
     /// Who was served how often.
     pub connections: Connections,
@@ -101,6 +105,37 @@ pub struct LoadShape {
 pub enum LoadModel {
     /// Each connection sends its next request when the previous answer is complete.
     Closed,
+    /// Requests are due at instants fixed before the run, and sent on any connection that is free.
+    Open,
+}
+
+/// Requests offered in the open loop, and how well the client kept to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleAccount {
+    /// Requests per second at the beginning of the schedule.
+    pub rate_from: f64,
+    /// And at its end.
+    pub rate_to: f64,
+    /// Length of the change from one to the other, in seconds; 0 for a single rate.
+    pub ramp_s: f64,
+    /// How the instants are spread.
+    pub arrival: ArrivalKind,
+    /// Of the random ones.
+    pub seed: u64,
+    /// How much later than it could the client sent, in microseconds: from the later of the due instant and the instant
+    /// at which the connection became free.
+    pub lag_us: TurnSummary,
+}
+
+/// How the instants of the open loop are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArrivalKind {
+    /// At equal distances.
+    Constant,
+    /// At exponentially distributed distances.
+    Poisson,
 }
 
 /// What can go wrong with a connection or an answer.
@@ -113,6 +148,8 @@ pub enum ErrorKind {
     ConnectRefused,
     /// No connection within the timeout.
     ConnectTimeout,
+    /// The TLS handshake failed, or what came after it could not be decrypted.
+    Tls,
     /// Writing a request failed.
     Write,
     /// Reading an answer failed (reset by the peer, for example).
@@ -121,8 +158,9 @@ pub enum ErrorKind {
     Eof,
     /// Not HTTP, or HTTP that breaks its own rules.
     Protocol,
-    /// An answer that came later than the timeout. A request that has none when the run ends is in [`Censored`]
-    /// instead.
+    /// No answer within the timeout. Counted when the timeout is over, once a batch; the connection goes on waiting,
+    /// and an answer that comes after all has its whole time in the distribution. One that never comes is in
+    /// [`Censored`].
     Timeout,
     /// A status above 399.
     Status,
@@ -168,12 +206,15 @@ pub struct Histograms {
     pub corrected: Option<String>,
 }
 
-/// Requests that were sent and had no answer when the run ended.
+/// Requests without an answer when the run ended. Ages are counted from the instant at which a request was due, which
+/// in the closed loop is when it was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Censored {
-    /// How many.
+    /// How many: sent, and in the open loop also those that were due and found no connection.
     pub count: u64,
+    /// The latter alone.
+    pub unsent: u64,
     /// Age of the youngest, in microseconds; 0 when there is none.
     pub age_min_us: u64,
     /// Median age.
@@ -219,17 +260,18 @@ pub struct Second {
     pub bytes: u64,
     /// Errors of all kinds.
     pub errors: u64,
-    /// HDR V2 histogram of the raw latencies, base64.
+    /// HDR V2 histogram of the latencies, base64: raw ones in the closed loop, from the intended instants in the open
+    /// one.
     pub latency: String,
 }
 
-/// Turns of the client's event loops.
+/// Times of the client's own: turns of its event loops, or how late it sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TurnSummary {
-    /// Turns in the window, over all threads.
+    /// How many in the window, over all threads.
     pub count: u64,
-    /// Median length.
+    /// Median.
     pub p50: u64,
     /// 99th percentile.
     pub p99: u64,
@@ -321,7 +363,8 @@ pub enum ClientVerdictKind {
     Starved,
     /// Errors occurred.
     Errors,
-    /// The client's event loop was late for more than a tenth of the median latency, or its threads were saturated.
+    /// The client's event loop was late for more than a tenth of the median latency, or sent requests late, or its
+    /// threads were saturated.
     ClientLimited,
     /// Nothing to object.
     Ok,

@@ -1,13 +1,11 @@
 //! A run: threads, edges of the window, signals.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,13 +14,15 @@ use thiserror::Error;
 
 use crate::cli::Options;
 use crate::clock::{now_ns, timespec, unix_us};
-use crate::engine::{Edges, EventLoop, LoopOutcome, Plan};
+use crate::engine::hooks::{HookError, Hooks};
+use crate::engine::{Edges, EventLoop, LoopError, LoopOutcome, Plan, Role};
+use crate::live::Live;
 use crate::others::Census;
-use crate::outcome::{Outcome, Window};
+use crate::outcome::{self, Outcome, Window};
 use crate::process::{Scope, Tree};
 use crate::procfs;
 use crate::result::CpuTicks;
-use crate::url::Url;
+use crate::units::NS_PER_S;
 
 /// Descriptors beside the connections: standard streams, one poller a thread, files of /proc being read, libraries.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -30,9 +30,6 @@ const SPARE_DESCRIPTORS: u64 = 64;
 /// The slow readings of process trees begin this long before the window opens, or at half the warm-up if that is
 /// shorter.
 const PREPARE_NS: u64 = 200_000_000;
-
-/// Shortest patience when probing the server: a timeout of 0 must not make every server unreachable.
-const PROBE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Why a run could not start. The texts are wrk's where wrk has one.
 #[derive(Debug, Error)]
@@ -58,7 +55,22 @@ pub enum RunError {
     /// The kernel refused something else.
     #[error("stackload: {0}: {1}")]
     Kernel(&'static str, io::Error),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
 }
+
+impl From<LoopError> for RunError {
+    fn from(error: LoopError) -> Self {
+        match error {
+            LoopError::Kernel(error) => Self::Kernel("waiting for events", error),
+            LoopError::Hook(error) => Self::Hook(error),
+        }
+    }
+}
+
+/// What a shell reports for a process that SIGTERM ended.
+pub const EXIT_TERMINATED: i32 = 128 + 15;
 
 /// How a run came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,32 +79,6 @@ pub enum Ending {
     Regular,
     /// By SIGTERM.
     Terminated,
-}
-
-/// The first address that accepts a connection, tried and closed again as wrk does.
-pub fn find_server(url: &Url, timeout_ns: u64) -> Result<SocketAddr, RunError> {
-    let (host, service) = (url.host.clone(), url.service());
-    let addresses = (url.host.as_str(), url.port()).to_socket_addrs();
-    let addresses: Vec<SocketAddr> = match addresses {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => return Err(RunError::Resolve(host, service, plain_text(&error))),
-    };
-    let timeout = Duration::from_nanos(timeout_ns).max(PROBE_TIMEOUT_MIN);
-    let mut reason = "no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(_) => return Ok(address),
-            Err(error) => reason = plain_text(&error),
-        }
-    }
-    Err(RunError::Connect(host, service, reason))
-}
-
-/// The C library's text alone: the standard library puts words before that of a resolver and a number after the others.
-fn plain_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    text.split(" (os error").next().unwrap_or(text).to_owned()
 }
 
 /// Raises the soft limit of open files as far as `connections` need it.
@@ -124,6 +110,9 @@ impl Signals {
     pub fn catch() -> Result<Self, RunError> {
         let install = || -> io::Result<Self> {
             let terminated = Arc::new(AtomicBool::new(false));
+            // The second one ends the process: a script may never come back. Registered first, so that it sees what the
+            // first one has left.
+            signal_hook::flag::register_conditional_shutdown(SIGTERM, EXIT_TERMINATED, Arc::clone(&terminated))?;
             signal_hook::flag::register(SIGTERM, Arc::clone(&terminated))?;
             let (pipe, writer) = UnixStream::pair()?;
             signal_hook::low_level::pipe::register(SIGTERM, writer.try_clone()?)?;
@@ -131,6 +120,12 @@ impl Signals {
             Ok(Self { pipe, writer: Arc::new(writer), terminated })
         };
         install().map_err(|error| RunError::Kernel("catching signals", error))
+    }
+
+    /// Signals stay what they are; only an alarm ends a sleep.
+    pub fn none() -> Result<Self, RunError> {
+        let (pipe, writer) = UnixStream::pair().map_err(|error| RunError::Kernel("creating a pipe", error))?;
+        Ok(Self { pipe, writer: Arc::new(writer), terminated: Arc::default() })
     }
 
     /// What a thread holds while it works: if that ends in an error or a panic, the main thread's sleep ends too.
@@ -235,21 +230,36 @@ struct Crew {
     wake: Arc<OwnedFd>,
     /// Held while the client's own threads are read: they stay until it is free.
     gate: Arc<Mutex<()>>,
-    threads: Vec<JoinHandle<io::Result<LoopOutcome>>>,
+    threads: Vec<JoinHandle<Result<LoopOutcome, LoopError>>>,
 }
 
 impl Crew {
-    fn start(plan: &Arc<Plan>, edges: Edges, start_ns: u64, signals: &Signals) -> Result<Self, RunError> {
+    fn start(
+        plan: &Arc<Plan>,
+        roles: Vec<Role>,
+        edges: Edges,
+        start_ns: u64,
+        signals: &Signals,
+    ) -> Result<Self, RunError> {
         let kernel = |error: rustix::io::Errno| RunError::Kernel("creating an event descriptor", error.into());
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(kernel)?);
         let mut crew = Self { edges: Arc::new(edges), wake, gate: Arc::default(), threads: Vec::new() };
-        for number in 0..plan.threads {
+        let working = Arc::new(AtomicU32::new(plan.threads));
+        for (number, role) in (0..plan.threads).zip(roles) {
+            let (working, spent) = (Arc::clone(&working), signals.alarm());
             let (plan, edges, wake) = (Arc::clone(plan), Arc::clone(&crew.edges), Arc::clone(&crew.wake));
             let (gate, alarm) = (Arc::clone(&crew.gate), signals.alarm());
             let body = move || {
                 // Connection starts and back-offs are due to the microsecond; the default slack is 50 of them.
                 let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-                let outcome = EventLoop::new(&plan, &edges, number, wake.as_fd())?.run(start_ns)?;
+                let event_loop = EventLoop::new(&plan, &edges, role, number, start_ns, wake.as_fd())?;
+                // The last loop that has nothing left to do ends the run.
+                let spent = || {
+                    if working.fetch_sub(1, Ordering::AcqRel) > 1 {
+                        spent.disarm()
+                    }
+                };
+                let outcome = event_loop.run(start_ns, spent)?;
                 alarm.disarm();
                 drop(gate.lock());
                 Ok(outcome)
@@ -273,45 +283,84 @@ impl Crew {
     }
 
     fn join(self) -> Result<Vec<LoopOutcome>, RunError> {
-        let join = |thread: JoinHandle<io::Result<LoopOutcome>>| match thread.join() {
-            Ok(outcome) => outcome.map_err(|error| RunError::Kernel("waiting for events", error)),
+        let join = |thread: JoinHandle<Result<LoopOutcome, LoopError>>| match thread.join() {
+            Ok(outcome) => outcome.map_err(RunError::from),
             Err(panic) => std::panic::resume_unwind(panic),
         };
         self.threads.into_iter().map(join).collect()
     }
 }
 
-/// Runs the load: warm-up, window, end. `started` is called when all threads run.
+/// The window opens so long before the open loop's first request is due: waking up takes its time.
+const EARLY_NS: u64 = 2_000_000;
+
+/// How long after the end of a second it is shown: the loops have handed it over by then, which they do every 100 ms.
+const SHOWN_AFTER_NS: u64 = 200_000_000;
+
+/// Sleeps until the window is over, or a signal; shows each second to whoever looks on.
+fn watch(live: Option<&Live>, signals: &mut Signals, open_ns: u64, duration_ns: u64) {
+    let end_ns = open_ns + duration_ns;
+    if let Some(live) = live {
+        for number in 0..duration_ns / NS_PER_S {
+            let shown_ns = open_ns + (number + 1) * NS_PER_S + SHOWN_AFTER_NS;
+            if shown_ns >= end_ns {
+                break;
+            }
+            if signals.sleep_until(shown_ns) {
+                return live.clear();
+            }
+            live.show(number as usize);
+        }
+        signals.sleep_until(end_ns);
+        return live.clear();
+    }
+    signals.sleep_until(end_ns);
+}
+
+/// What a run brought home.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its account.
+    pub outcome: Outcome,
+    /// How it came to its end.
+    pub ending: Ending,
+    /// The hooks of the loops, in their order.
+    pub hooks: Vec<Option<Box<dyn Hooks>>>,
+}
+
+/// Runs the load: warm-up, window, end. There is a role for each thread; `started` is called when all of them run.
 pub fn run(
     plan: &Arc<Plan>,
+    roles: Vec<Role>,
     options: &Options,
     signals: &mut Signals,
     started: impl FnOnce(),
-) -> Result<(Outcome, Ending), RunError> {
+) -> Result<Finished, RunError> {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let mut accounts = Accounts::prepare(&options.watch)?;
     let edges = Edges::new();
     let mut opening = None;
     let start_ns = now_ns();
-    if options.warmup_ns == 0 {
+    let before_ns = options.warmup_ns + plan.lead_ns().saturating_sub(EARLY_NS);
+    if before_ns == 0 {
         // The window opens before the first connection does.
         opening = Some(accounts.open(&edges));
     }
-    let crew = Crew::start(plan, edges, start_ns, signals)?;
+    let crew = Crew::start(plan, roles, edges, start_ns, signals)?;
     started();
     let mut interrupted = false;
     let opening = match opening {
         Some(opening) => opening,
         None => {
-            let due_ns = start_ns + options.warmup_ns;
-            interrupted = signals.sleep_until(due_ns - PREPARE_NS.min(options.warmup_ns / 2));
+            let due_ns = start_ns + before_ns;
+            interrupted = signals.sleep_until(due_ns - PREPARE_NS.min(before_ns / 2));
             accounts = Accounts::prepare(&options.watch).unwrap_or(accounts);
             interrupted = interrupted || signals.sleep_until(due_ns);
             accounts.open(&crew.edges)
         }
     };
     if !interrupted {
-        signals.sleep_until(opening.at_ns + options.duration_ns);
+        watch(plan.live.as_ref(), signals, opening.at_ns, options.duration_ns);
     }
     let gate = Arc::clone(&crew.gate);
     let guard = gate.lock();
@@ -326,13 +375,13 @@ pub fn run(
     let loops = crew.join()?;
     let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
     let window = Window { open_ns, close_ns, opened_unix_us, client, watched, others_cpu_s, cpus };
-    Ok((Outcome::new(loops, window, plan.timeout_ns), signals.ending()))
+    let outcome = Outcome::new(&loops, window, plan.timeout_ns);
+    Ok(Finished { outcome, ending: signals.ending(), hooks: outcome::hooks(loops) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::NS_PER_S;
 
     #[test]
     fn a_thread_that_fails_ends_the_sleep_of_the_main_thread() {

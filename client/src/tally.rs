@@ -72,8 +72,18 @@ pub struct SecondTally {
     pub bytes: u64,
     /// Errors.
     pub errors: u64,
-    /// Latencies, one per bucket of the histogram, in microseconds.
+    /// Latencies, one per bucket of the histogram, in microseconds: from the intended instants in the open loop.
     pub latency: Vec<(u64, u64)>,
+}
+
+impl SecondTally {
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        self.latency.extend_from_slice(&other.latency);
+    }
 }
 
 /// Everything one event loop counts.
@@ -93,6 +103,12 @@ pub struct Tally {
     pub errors: ErrorCounts,
     /// Raw latencies of the window.
     pub latencies: Latencies,
+    /// In the open loop, those from the intended instants.
+    pub corrected: Option<Latencies>,
+    /// How late the open loop was itself, in microseconds.
+    pub lags: Histogram<u64>,
+    /// Ages of requests that were due and never sent, in microseconds.
+    pub unsent_ages: Histogram<u64>,
     /// Connection-time of the window spent waiting for answers, in nanoseconds.
     pub waiting_ns: u64,
     /// Connections opened.
@@ -124,6 +140,9 @@ impl Tally {
             errors_total: ErrorCounts::default(),
             errors: ErrorCounts::default(),
             latencies: Latencies::new(),
+            corrected: None,
+            lags: hdr(),
+            unsent_ages: hdr(),
             waiting_ns: 0,
             opened: 0,
             rate_samples: Vec::with_capacity(1024),
@@ -136,6 +155,11 @@ impl Tally {
             rate_since_ns: 0,
             opened_ns: None,
         }
+    }
+
+    /// Nothing counted, in the open loop.
+    pub fn open_loop() -> Self {
+        Self { corrected: Some(Latencies::new()), ..Self::new() }
     }
 
     /// The window has opened at this instant; everything from it on counts.
@@ -151,17 +175,39 @@ impl Tally {
 
     /// Counts an answer of the window that was complete at `stop_ns`.
     #[inline]
-    pub fn answer(&mut self, start_ns: u64, stop_ns: u64, status: u16) {
+    pub fn answer(&mut self, stop_ns: u64, status: u16) {
         self.turn_seconds(stop_ns);
-        let latency_us = (stop_ns - start_ns) / 1000;
         self.requests_total += 1;
         self.requests += 1;
         self.rate_requests += 1;
         self.statuses[usize::from(status) % STATUSES] += 1;
-        self.latencies.record(latency_us);
         self.current.requests += 1;
-        self.current_latency.saturating_record(latency_us);
+    }
+
+    /// Takes the time of a batch whose last answer was complete in the window, at `stop_ns`: it was due, and its first
+    /// byte written, at the other two instants, which are the same in the closed loop.
+    #[inline]
+    pub fn batch(&mut self, due_ns: u64, start_ns: u64, stop_ns: u64) {
+        self.latencies.record((stop_ns - start_ns) / 1000);
+        let corrected_us = (stop_ns - due_ns.min(start_ns)) / 1000;
+        if let Some(corrected) = &mut self.corrected {
+            corrected.record(corrected_us);
+        }
+        self.current_latency.saturating_record(corrected_us);
         self.waiting_ns += stop_ns - start_ns.max(self.opened_ns.unwrap_or(0));
+    }
+
+    /// Takes how much later than it could the open loop sent, at `now_ns`.
+    #[inline]
+    pub fn lag(&mut self, lag_ns: u64, now_ns: u64) {
+        if self.opened_ns.is_some_and(|opened_ns| now_ns >= opened_ns) {
+            self.lags.saturating_record(lag_ns / 1000);
+        }
+    }
+
+    /// Counts a request that was due so long before the end and never sent.
+    pub fn unsent(&mut self, age_ns: u64) {
+        self.unsent_ages.saturating_record(age_ns / 1000);
     }
 
     /// Counts bytes read at `now_ns`, if the window is open.
@@ -221,16 +267,13 @@ impl Tally {
             return;
         }
         if let (Some(sliver), Some(last)) = (self.seconds.pop(), self.seconds.last_mut()) {
-            last.requests += sliver.requests;
-            last.bytes += sliver.bytes;
-            last.errors += sliver.errors;
-            last.latency.extend(sliver.latency);
+            last.merge(&sliver);
         }
     }
 
     /// Finishes seconds up to the one that holds `now_ns`.
     #[inline]
-    fn turn_seconds(&mut self, now_ns: u64) {
+    pub fn turn_seconds(&mut self, now_ns: u64) {
         let since_ns = now_ns.saturating_sub(self.opened_ns.unwrap_or(now_ns));
         while since_ns >= (self.seconds.len() as u64 + 1) * NS_PER_S {
             self.finish_second();
@@ -269,7 +312,8 @@ mod tests {
         tally.read(10, 5);
         tally.open_window(100);
         tally.read(20, 150);
-        tally.answer(90, 2_100, 200);
+        tally.answer(2_100, 200);
+        tally.batch(90, 90, 2_100);
         assert_eq!((tally.requests_total, tally.requests, tally.bytes), (2, 1, 20));
         // The part before the window is not waiting time of the window, but it is latency.
         assert_eq!(tally.waiting_ns, 2_000);
@@ -281,14 +325,14 @@ mod tests {
         let mut tally = Tally::new();
         tally.open_window(0);
         for _ in 0..7 {
-            tally.answer(0, MS, 200);
+            tally.answer(MS, 200);
         }
         tally.sample_rate(99 * MS);
         assert!(tally.rate_samples.is_empty());
         tally.sample_rate(101 * MS);
         // No answers: the interval grows to 200 ms.
         tally.sample_rate(201 * MS);
-        tally.answer(0, 250 * MS, 200);
+        tally.answer(250 * MS, 200);
         tally.sample_rate(301 * MS);
         assert_eq!(tally.rate_samples, [69, 5]);
     }
@@ -297,8 +341,8 @@ mod tests {
     fn seconds_without_answers_are_there_too() {
         let mut tally = Tally::new();
         tally.open_window(0);
-        tally.answer(0, MS, 200);
-        tally.answer(0, 2 * NS_PER_S + MS, 200);
+        tally.answer(MS, 200);
+        tally.answer(2 * NS_PER_S + MS, 200);
         tally.error(ErrorKind::Eof, 2 * NS_PER_S + MS);
         tally.close_window(3 * NS_PER_S + MS);
         let requests: Vec<_> = tally.seconds.iter().map(|second| (second.requests, second.errors)).collect();

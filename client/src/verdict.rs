@@ -1,5 +1,7 @@
 //! What the client itself thinks of a run.
 
+use serde::Serialize;
+
 use crate::extended::Extended;
 use crate::latency::Distribution;
 use crate::outcome::Outcome;
@@ -8,6 +10,9 @@ use crate::units::format_time_us;
 
 /// The event loop may be late by this share of the median latency.
 const TURN_SHARE_MAX: f64 = 0.10;
+
+/// Requests of the open loop may be sent this much late, or by the share above of the median latency.
+const LAG_MAX_US: u64 = 1000;
 
 /// A thread that uses more of its CPU than this has nothing left to be faster with.
 const THREAD_BUSY_MAX: f64 = 0.95;
@@ -63,6 +68,13 @@ fn client_limited(outcome: &Outcome, raw: &Distribution) -> Option<String> {
         return Some(format!("an event loop used {percent:.1} % of its CPU: more threads (-t) or CPUs may go faster"));
     }
     let (turn_us, median_us) = (outcome.turns.p99, raw.percentile(50.0));
+    let lag_us = outcome.lags.value_at_quantile(0.99);
+    if !outcome.lags.is_empty() && lag_us > LAG_MAX_US.max((median_us as f64 * TURN_SHARE_MAX) as u64) {
+        return Some(format!(
+            "one request in a hundred was sent {} or more after it was due, though a connection was free",
+            format_time_us(Extended::from(lag_us)).trim_end()
+        ));
+    }
     let is_late = raw.count() > 0 && turn_us as f64 > median_us as f64 * TURN_SHARE_MAX;
     is_late.then(|| {
         format!(
@@ -72,8 +84,8 @@ fn client_limited(outcome: &Outcome, raw: &Distribution) -> Option<String> {
     })
 }
 
-/// The name of a kind of error, as in the result file.
-pub fn kind_name(kind: ErrorKind) -> String {
+/// The name of a kind of error or verdict, as in the result file.
+pub fn kind_name(kind: impl Serialize) -> String {
     let name = serde_json::to_value(kind).unwrap_or_default();
     name.as_str().unwrap_or_default().to_owned()
 }

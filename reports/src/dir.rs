@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    latency::Latencies,
+    latency::{self, Observed},
     row::{Row, SCHEMA, Verdict},
     run::RunMeta,
 };
@@ -27,7 +27,7 @@ pub struct Run {
     /// The trials, in the order in which they ended.
     pub rows: Vec<Row>,
     /// The client's distributions, by [`Row::raw`], as far as they could be read.
-    pub latencies: BTreeMap<String, Latencies>,
+    pub latencies: BTreeMap<String, Observed>,
     /// What could not be read, each as `file:line: why`. A truncated last line is normal after a kill.
     pub warnings: Vec<String>,
 }
@@ -102,11 +102,11 @@ fn load_meta(path: &Path) -> Result<RunMeta, LoadError> {
     serde_json::from_slice(&text).map_err(broken)
 }
 
-fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Latencies> {
+fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Observed> {
     let mut found = BTreeMap::new();
     for raw in rows.iter().filter(|row| row.verdict != Verdict::Failed).filter_map(|row| row.raw.as_ref()) {
         let path = dir.join(raw);
-        match Latencies::load(&path) {
+        match latency::load(&path) {
             Ok(latencies) => _ = found.insert(raw.clone(), latencies),
             Err(error) => warnings.push(format!("{}: {error:#}; percentiles are those of the rows", path.display())),
         }

@@ -1,147 +1,16 @@
-//! Percentiles over trials: from the merged histograms of the client's result files, never from averaged percentiles.
+//! The latencies of trials, from the client's result files.
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hdrhistogram::{Histogram, serialization::Deserializer};
+use anyhow::Result;
+pub use stackload::censored::{Observed, Percentile};
 use stackload::result::LoadResult;
 
-/// What one or more trials say about latency, in microseconds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latencies {
-    /// Latencies of the answers of the window.
-    answered: Histogram<u64>,
-    /// Ages of the requests that had no answer when the client stopped. Their latencies would have been longer.
-    unanswered: Histogram<u64>,
-}
-
-/// A percentile.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Percentile {
-    /// Its value, in microseconds.
-    pub us: f64,
-    /// Whether it is exact, or only known to be at least that.
-    pub is_lower_bound: bool,
-}
-
-impl Latencies {
-    /// Reads the distributions of a client's result file.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is not one.
-    pub fn load(path: &Path) -> Result<Self> {
-        let result: LoadResult = serde_json::from_slice(&fs::read(path)?)?;
-        Ok(Self {
-            answered: decode(&result.histograms.raw).context("histograms.raw")?,
-            unanswered: decode(&result.censored.ages).context("censored.ages")?,
-        })
-    }
-
-    /// All trials in one; `None` for none.
-    pub fn merged<'a>(trials: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
-        let mut trials = trials.into_iter();
-        let mut all = trials.next()?.clone();
-        for trial in trials {
-            merge(&mut all.answered, &trial.answered);
-            merge(&mut all.unanswered, &trial.unanswered);
-        }
-        Some(all)
-    }
-
-    /// The smallest latency that a share `q` of the requests did not exceed. A request without an answer counts as
-    /// longer than any value below its age and is left out above it: what it would have taken is not known. Where so
-    /// many are without an answer that the rank falls among them, the value is a lower bound; there they count by their
-    /// ages.
-    pub fn quantile(&self, q: f64) -> Option<Percentile> {
-        let mut longer = self.unanswered.len();
-        let mut ages = self.unanswered.iter_recorded().peekable();
-        let mut answered = 0;
-        for value in self.answered.iter_recorded() {
-            answered += value.count_at_value();
-            while let Some(age) = ages.next_if(|age| age.value_iterated_to() <= value.value_iterated_to()) {
-                longer -= age.count_at_value();
-            }
-            if answered as f64 >= q * (self.answered.len() + longer) as f64 {
-                return Some(Percentile { us: value.value_iterated_to() as f64, is_lower_bound: false });
-            }
-        }
-        let mut all = self.answered.clone();
-        merge(&mut all, &self.unanswered);
-        (!all.is_empty()).then(|| Percentile { us: all.value_at_quantile(q) as f64, is_lower_bound: true })
-    }
-}
-
-fn decode(text: &str) -> Result<Histogram<u64>> {
-    let bytes = STANDARD.decode(text)?;
-    let mut histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
-    // Trials of different length have different ranges; merging them must not fail for that.
-    histogram.auto(true);
-    Ok(histogram)
-}
-
-fn merge(into: &mut Histogram<u64>, other: &Histogram<u64>) {
-    into.add(other).expect("a histogram that resizes itself takes every value of another");
-}
-
-#[cfg(test)]
-mod tests {
-    use hdrhistogram::serialization::{Serializer as _, V2Serializer};
-
-    use super::*;
-
-    fn latencies(answered: &[(u64, u64)], unanswered: &[(u64, u64)]) -> Latencies {
-        let histogram = |values: &[(u64, u64)]| {
-            let mut histogram = Histogram::<u64>::new(3).unwrap();
-            for (value, count) in values {
-                histogram.record_n(*value, *count).unwrap();
-            }
-            histogram
-        };
-        Latencies { answered: histogram(answered), unanswered: histogram(unanswered) }
-    }
-
-    fn exactly(us: f64) -> Option<Percentile> {
-        Some(Percentile { us, is_lower_bound: false })
-    }
-
-    #[test]
-    fn a_histogram_is_decoded_as_the_client_writes_it() {
-        let mut written = Histogram::<u64>::new(3).unwrap();
-        written.record_n(1234, 5).unwrap();
-        let mut bytes = Vec::new();
-        V2Serializer::new().serialize(&written, &mut bytes).unwrap();
-        let read = decode(&STANDARD.encode(&bytes)).unwrap();
-        assert_eq!((read.len(), read.value_at_quantile(0.5)), (5, 1234));
-        assert!(decode("not base64!").is_err() && decode("AAAA").is_err());
-    }
-
-    #[test]
-    fn percentiles_of_merged_trials_are_not_averages() {
-        let (fast, slow) = (latencies(&[(10, 990)], &[]), latencies(&[(1000, 10)], &[]));
-        let all = Latencies::merged([&fast, &slow]).unwrap();
-        assert_eq!(all.quantile(0.99), exactly(10.0));
-        assert_eq!(all.quantile(0.999), exactly(1000.0));
-        assert_eq!(Latencies::merged([]), None);
-    }
-
-    #[test]
-    fn requests_in_flight_that_are_younger_than_the_percentile_do_not_move_it() {
-        assert_eq!(latencies(&[(200, 1000)], &[(50, 100)]).quantile(0.99), exactly(200.0));
-    }
-
-    #[test]
-    fn a_few_old_requests_in_flight_push_a_percentile_up() {
-        let alone = latencies(&[(100, 98), (200, 2)], &[]);
-        assert_eq!(alone.quantile(0.97), exactly(100.0));
-        assert_eq!(latencies(&[(100, 98), (200, 2)], &[(150, 2)]).quantile(0.97), exactly(200.0));
-    }
-
-    #[test]
-    fn a_rank_among_the_unanswered_gives_a_lower_bound() {
-        let starved = latencies(&[(100, 900)], &[(1000, 100)]);
-        assert_eq!(starved.quantile(0.5), exactly(100.0));
-        assert_eq!(starved.quantile(0.99), Some(Percentile { us: 1000.0, is_lower_bound: true }));
-        assert_eq!(latencies(&[], &[]).quantile(0.5), None);
-    }
+/// Reads the distributions of a client's result file.
+///
+/// # Errors
+/// When the file cannot be read or is not one.
+pub fn load(path: &Path) -> Result<Observed> {
+    let result: LoadResult = serde_json::from_slice(&fs::read(path)?)?;
+    Observed::of(&result)
 }

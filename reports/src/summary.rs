@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    latency::{Latencies, Percentile},
+    latency::{Observed, Percentile},
     row::{Cost, Mode, Role, Row, Verdict},
 };
 
@@ -96,7 +96,7 @@ pub struct Cell {
 
 impl Cell {
     /// Sums up the trials of one cell, with the client's distributions by [`Row::raw`]; `None` if there are no trials.
-    pub fn of(rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Option<Self> {
+    pub fn of(rows: &[&Row], latencies: &BTreeMap<String, Observed>) -> Option<Self> {
         let worst =
             rows.iter().copied().reduce(|a, b| if severity(b.verdict) > severity(a.verdict) { b } else { a })?;
         let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
@@ -132,16 +132,11 @@ fn label(row: &Row) -> String {
 
 /// A percentile over trials: of their merged distributions, or, where one of these is missing, the median of the
 /// trials' own.
-fn quantile(
-    rows: &[&Row],
-    latencies: &BTreeMap<String, Latencies>,
-    q: f64,
-    own: fn(&Row) -> u64,
-) -> Option<Percentile> {
+fn quantile(rows: &[&Row], latencies: &BTreeMap<String, Observed>, q: f64, own: fn(&Row) -> u64) -> Option<Percentile> {
     let answered: Vec<&Row> = rows.iter().copied().filter(|row| row.requests > 0).collect();
     let of_row = |row: &Row| latencies.get(row.raw.as_ref()?);
     match answered.iter().map(|row| of_row(row)).collect::<Option<Vec<_>>>() {
-        Some(all) => Latencies::merged(all)?.quantile(q),
+        Some(all) => Observed::merged(all)?.quantile(q),
         None => {
             let spread = Spread::of(answered.iter().map(|row| own(row) as f64))?;
             Some(Percentile { us: spread.median, is_lower_bound: false })

@@ -7,7 +7,7 @@ use crate::{
     card,
     dir::Run,
     heading,
-    latency::{Latencies, Percentile},
+    latency::{Observed, Percentile},
     number::{self, NONE},
     panel::{self, Panel},
     row::{Mode, Placement, Role, Row, Verdict},
@@ -246,7 +246,7 @@ fn section(run: &Run, (name, store, placement): &(String, String, Placement)) ->
 }
 
 /// What the trials of every stack say to one question.
-fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Latencies>) -> Vec<Cell> {
+fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Observed>) -> Vec<Cell> {
     let mut groups: Vec<(&str, Option<u8>, Vec<&Row>)> = Vec::new();
     for row in rows.iter().copied().filter(|row| &Question::of(row) == question) {
         match groups.iter_mut().find(|(stack, twin, _)| *stack == row.stack && *twin == row.twin) {

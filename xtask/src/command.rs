@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Beginnings of the variables in which cargo describes the package it runs.
 const OF_THE_PACKAGE: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
@@ -44,6 +44,10 @@ pub fn cargo() -> Result<Command> {
 /// Builds every program of the workspace in one go. Single packages are never built into the same folder: cargo would
 /// resolve their features differently, and programs would differ from those whose hashes were recorded.
 pub fn build_all() -> Result<ExitStatus> {
+    ensure!(
+        find_program("make").is_some(),
+        "the load client's LuaJIT is built with make, which is not installed (Debian: apt-get install make)"
+    );
     let mut command = cargo()?;
     command.args(["build", "--release", "--workspace", "--bins", "--locked"]);
     run(&mut command)

@@ -1,17 +1,22 @@
-//! The programs the tests call, and how to get them.
+//! The programs the tests call, the files they read, and how to get them.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use crate::command::find_program;
 
-/// Programs the tests call, and the Debian package of each.
+/// Programs the tests call and files they read, and the Debian package of each.
 const NEEDS: &[(&str, &str)] = &[
+    // LuaJIT is built with it.
+    ("make", "make"),
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("redis-benchmark", "redis-tools"),
     ("wrk", "wrk"),
+    // The last of the scripts that the load client must run as wrk does.
+    ("/usr/share/doc/wrk/examples/scripts/stop.lua", "wrk"),
 ];
 
 /// Installs the packages that are its arguments, and sees to it that no daemon is left running.
@@ -47,12 +52,16 @@ pub fn satisfy() -> Result<bool> {
     Ok(packages.is_empty())
 }
 
-/// Packages of the programs that are not on the path, each once.
+/// Packages of what is not there, each once.
 fn missing() -> Vec<&'static str> {
-    let absent = NEEDS.iter().filter(|(program, _)| find_program(program).is_none());
+    let absent = NEEDS.iter().filter(|(need, _)| !is_there(need));
     let mut packages: Vec<&str> = absent.map(|(_, package)| *package).collect();
     packages.dedup();
     packages
+}
+
+fn is_there(need: &str) -> bool {
+    if need.starts_with('/') { Path::new(need).exists() } else { find_program(need).is_some() }
 }
 
 fn means() -> Means {
@@ -93,7 +102,9 @@ fn advice(packages: &[&str]) -> String {
     format!(
         "error: these packages are missing, and this program may not install them: {0}\n\
          On Debian or Ubuntu, as root:\n\n    apt-get update && apt-get install --no-install-recommends {0}\n\n\
-         Elsewhere: put redis-server, redis-cli, redis-benchmark (Redis 7) and wrk (4.1 or newer) on the PATH.\n\
+         Elsewhere: put redis-server, redis-cli, redis-benchmark (Redis 7) and wrk (4.1 or newer) on the PATH, and \
+         wrk's example scripts into /usr/share/doc/wrk/examples/scripts (a container may leave documentation out: \
+         install with `-o DPkg::Options::=--path-include=/usr/share/doc/wrk/*`).\n\
          Then run `cargo test-all` again. No daemon is needed: the tests start their own.",
         packages.join(" ")
     )

@@ -1,5 +1,6 @@
 //! The command line: GNU `getopt_long` semantics, as wrk's users and scripts expect them.
 
+mod draft;
 mod names;
 
 use std::ffi::OsString;
@@ -7,12 +8,16 @@ use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
 
+use self::draft::{Draft, text};
 use self::names::{Name, Takes, long, short};
-use crate::units::{NS_PER_S, parse_count, parse_time_ns};
+use crate::engine::Schedule;
+use crate::output::Format;
+use crate::threshold::Threshold;
+use crate::units::NS_PER_S;
 use crate::url::Url;
 
 /// Name and version, as `--version` prints them; the bracket names the poller, as in wrk's own line.
-pub const VERSION_LINE: &str = concat!("stackload ", env!("CARGO_PKG_VERSION"), " [epoll] closed loop, raw latencies");
+pub const VERSION_LINE: &str = concat!("stackload ", env!("CARGO_PKG_VERSION"), " [epoll] latencies as measured");
 
 /// The usage text.
 pub const USAGE: &str = "\
@@ -22,13 +27,30 @@ Usage: stackload <options> <url>
     -d, --duration    <T>  Duration of test
     -t, --threads     <N>  Number of threads to use
 
-    -s, --script      <S>  Load Lua script file (not supported yet)
+    -s, --script      <S>  Load Lua script file
     -H, --header      <H>  Add header to request
-        --latency          Print latency statistics
-        --timeout     <T>  Socket/request timeout
+    -L, --latency          Print latency statistics
+    -T, --timeout     <T>  Socket/request timeout
     -v, --version          Print version details
 
+    -R, --rate        <N>  Open loop: N requests/s over all threads, latencies from the instants they are due
+    -U, --u_latency        Print the latencies from the actual sends too (with -R; implies --latency)
+    -B, --batch_latency    A pipelined batch has one latency, that of its last answer (always so)
+        --arrival   <KIND> constant (default) or poisson
+        --seed         <N> Of the poisson arrivals (0)
+        --ramp       <A:B> Change the rate from A to B over the duration
+
+        --requests     <N> Stop after so many, if that is sooner
+        --unix-socket  <F> Connect to the unix socket F instead of the URL's host
+        --verify           Refuse servers without a valid certificate
+        --fail-if      <L> Exit with 3 if one of these holds, as 'p99>50ms,errors>0.1%'
+        --percentiles  <L> Print these percentiles, as 50,99.9 (implies --latency)
+        --wrk-correction   Back-fill the printed latencies as wrk does
+
         --json         <F>  Write the result file to F
+        --csv          <F>  Write the figures as a table of one row to F
+        --hgrm         <F>  Write the percentile spectrum to F, as HdrHistogram's plotters read it
+        --ndjson       <F>  Write one JSON object a second to F
         --warmup       <T>  Load the server that long before the measured window
         --spread       <T>  Spread the first requests evenly over this time
         --watch-tree <N=P>  Account process P and its descendants under the name N
@@ -39,14 +61,16 @@ Usage: stackload <options> <url>
   Time arguments may include a time unit (500us, 20ms, 1.5s, 2m, 2h)";
 
 /// Upper bound of `-t`: far above any machine, far below what exhausts one.
-const THREADS_MAX: u64 = 4096;
+const THREADS_MAX: u32 = 4096;
 /// Upper bound of `-c`: a server address has fewer ports to be reached from, so more can never be open.
-const CONNECTIONS_MAX: u64 = 1 << 20;
+const CONNECTIONS_MAX: u32 = 1 << 20;
 /// A century. Keeps every instant of a run within 64 bits of nanoseconds.
 const TIME_MAX_NS: u64 = 100 * 365 * 24 * 3600 * NS_PER_S;
+/// Upper bound of `-R`: more than one process can send.
+const RATE_MAX: f64 = 1e6;
 
 /// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The URL argument, verbatim.
     pub url_text: String,
@@ -66,8 +90,14 @@ pub struct Options {
     pub latency: bool,
     /// Whether the version line was asked for.
     pub version: bool,
-    /// Where to write the result file.
-    pub json: Option<PathBuf>,
+    /// Files to write, and in which format.
+    pub outputs: Vec<(Format, PathBuf)>,
+    /// The percentiles of the printed distribution.
+    pub percentiles: Vec<f64>,
+    /// Whether the printed latencies are those that wrk would print, back-filled.
+    pub wrk_correction: bool,
+    /// What makes the run a failure.
+    pub thresholds: Vec<Threshold>,
     /// Load before the window.
     pub warmup_ns: u64,
     /// Time over which the first requests are spread.
@@ -78,8 +108,55 @@ pub struct Options {
     pub expect_status: Option<u16>,
     /// The body every answer must have.
     pub expect_body: Option<Vec<u8>>,
+    /// The script to load.
+    pub script: Option<PathBuf>,
+    /// What the script is told: the words after the URL.
+    pub arguments: Vec<String>,
+    /// When to send.
+    pub schedule: Schedule,
+    /// Whether to print the latencies from the actual sends beside those from the instants they were due.
+    pub uncorrected: bool,
+    /// How many requests to send at most.
+    pub requests: Option<u64>,
+    /// Where to connect instead of the URL's host.
+    pub unix_socket: Option<PathBuf>,
+    /// Whether the server needs a valid certificate.
+    pub verify: bool,
     /// Advice about what was ignored, one sentence each, for standard error.
     pub warnings: Vec<String>,
+}
+
+impl Options {
+    /// Whether this can be run; an error says what is wrong with it.
+    ///
+    /// # Errors
+    /// When a number is out of its range.
+    pub fn check(&self) -> Result<(), String> {
+        let (threads, connections) = (self.threads, self.connections);
+        if threads > THREADS_MAX || connections > CONNECTIONS_MAX {
+            return Err(format!(
+                "at most {THREADS_MAX} threads (-t) and {CONNECTIONS_MAX} connections (-c) are possible"
+            ));
+        }
+        if threads == 0 || connections < threads {
+            return Err("number of connections must be >= threads, and these above 0".to_owned());
+        }
+        if self.duration_ns.max(self.timeout_ns).max(self.warmup_ns).max(self.spread_ns) > TIME_MAX_NS {
+            return Err("a time of more than a century was given".to_owned());
+        }
+        if let Schedule::Open { rate, .. } = self.schedule {
+            let is_possible = |per_second: f64| (0.0..=RATE_MAX).contains(&per_second);
+            if !is_possible(rate.from) || !is_possible(rate.to) || rate.to == 0.0 {
+                return Err(format!("a rate must be above 0 and at most {RATE_MAX} requests per second"));
+            }
+        }
+        for (index, (_, path)) in self.outputs.iter().enumerate() {
+            if self.outputs[..index].iter().any(|(_, other)| other == path) {
+                return Err(format!("{}: two outputs cannot be one file", path.display()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why there is nothing to run.
@@ -94,15 +171,6 @@ pub enum Refusal {
     },
     /// Print this one message on standard error.
     Message(String),
-}
-
-/// Raw settings while the command line is read.
-struct Draft {
-    threads: u64,
-    connections: u64,
-    options: Options,
-    script: Option<String>,
-    positional: Vec<String>,
 }
 
 /// Reads the arguments, the program's name not among them.
@@ -145,159 +213,12 @@ fn next_option(parser: &mut Parser, draft: &mut Draft) -> Result<Option<(Name, S
     }
 }
 
-/// Arguments are passed on as text; what is not UTF-8 could not be part of a URL or header anyway.
-fn text(value: OsString) -> String {
-    value.to_string_lossy().into_owned()
-}
-
-impl Draft {
-    fn new() -> Self {
-        let url = Url { scheme: String::new(), host: String::new(), explicit_port: None, target: String::new() };
-        let options = Options {
-            url_text: String::new(),
-            url,
-            threads: 0,
-            connections: 0,
-            duration_ns: 10 * NS_PER_S,
-            timeout_ns: 2 * NS_PER_S,
-            headers: Vec::new(),
-            latency: false,
-            version: false,
-            json: None,
-            warmup_ns: 0,
-            spread_ns: 0,
-            watch: Vec::new(),
-            expect_status: None,
-            expect_body: None,
-            warnings: Vec::new(),
-        };
-        Self { threads: 2, connections: 10, options, script: None, positional: Vec::new() }
-    }
-
-    fn apply(&mut self, name: Name, missing: &str, parser: &mut Parser) -> Result<(), Refusal> {
-        match name {
-            Name::Latency => self.options.latency = true,
-            Name::Version => self.options.version = true,
-            Name::Help => return Err(self.usage(None)),
-            _ => {
-                let value = parser.value().map_err(|_| self.usage(Some(format!("stackload: option {missing}"))))?;
-                match name {
-                    // A path may hold any bytes.
-                    Name::Json => self.options.json = Some(PathBuf::from(value)),
-                    _ => self.apply_value(name, text(value))?,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn apply_value(&mut self, name: Name, value: String) -> Result<(), Refusal> {
-        match name {
-            // A number that wrk cannot read ends option parsing at once, like wrk: the usage text and no message.
-            Name::Connections => self.connections = self.readable(parse_count(&value))?,
-            Name::Threads => self.threads = self.readable(parse_count(&value))?,
-            Name::Duration => self.options.duration_ns = self.readable(parse_time_ns(&value))?,
-            Name::Timeout => self.options.timeout_ns = self.readable(parse_time_ns(&value))?,
-            Name::Header => self.add_header(&value),
-            Name::Script => self.script = Some(value),
-            Name::Warmup => self.options.warmup_ns = own_time("--warmup", &value)?,
-            Name::Spread => self.options.spread_ns = own_time("--spread", &value)?,
-            Name::WatchTree => self.add_watch(&value)?,
-            Name::ExpectStatus => self.options.expect_status = Some(own_status(&value)?),
-            Name::ExpectBody => self.options.expect_body = Some(value.into_bytes()),
-            // Taken before.
-            Name::Latency | Name::Version | Name::Help | Name::Json => {}
-        }
-        Ok(())
-    }
-
-    fn readable(&self, value: Option<u64>) -> Result<u64, Refusal> {
-        value.ok_or_else(|| self.usage(None))
-    }
-
-    fn usage(&self, message: Option<String>) -> Refusal {
-        Refusal::Usage { message, version: self.options.version }
-    }
-
-    /// wrk splits at the first colon, wants one blank after it and drops anything else without a word; we say so.
-    fn add_header(&mut self, value: &str) {
-        let parsed = value.split_once(':').and_then(|(name, rest)| Some((name, rest.strip_prefix(' ')?)));
-        let Some((name, value)) = parsed else {
-            let warning = format!("stackload: ignoring header '{value}': write it as 'Name: value'");
-            self.options.warnings.push(warning);
-            return;
-        };
-        match self.options.headers.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.options.headers.push((name.to_owned(), value.to_owned())),
-        }
-    }
-
-    fn add_watch(&mut self, value: &str) -> Result<(), Refusal> {
-        let parsed = value.rsplit_once('=').and_then(|(name, pid)| Some((name, pid.parse::<u32>().ok()?)));
-        let Some((name, pid)) = parsed.filter(|(name, pid)| !name.is_empty() && *pid > 0) else {
-            return Err(Refusal::Message(format!("stackload: --watch-tree '{value}': expected NAME=PID")));
-        };
-        if self.options.watch.iter().any(|(known, _)| known == name) {
-            return Err(Refusal::Message(format!("stackload: --watch-tree: the name '{name}' is given twice")));
-        }
-        self.options.watch.push((name.to_owned(), pid));
-        Ok(())
-    }
-
-    /// wrk's order of checks.
-    fn finish(mut self) -> Result<Options, Refusal> {
-        let (threads, connections, duration_ns) = (self.threads, self.connections, self.options.duration_ns);
-        if self.positional.is_empty() || threads == 0 || duration_ns == 0 {
-            return Err(self.usage(None));
-        }
-        let url_text = self.positional.remove(0);
-        let Ok(url) = Url::parse(&url_text) else {
-            return Err(self.usage(Some(format!("invalid URL: {url_text}"))));
-        };
-        if connections == 0 || connections < threads {
-            return Err(self.usage(Some("number of connections must be >= threads".to_owned())));
-        }
-        if let Some(script) = &self.script {
-            let message = format!("stackload: --script '{script}': Lua scripts are not supported yet");
-            return Err(Refusal::Message(message));
-        }
-        if url.is_tls() {
-            let message = format!("stackload: '{url_text}': https is not supported yet, use an http URL");
-            return Err(Refusal::Message(message));
-        }
-        if threads > THREADS_MAX || connections > CONNECTIONS_MAX {
-            return Err(Refusal::Message(format!(
-                "stackload: at most {THREADS_MAX} threads (-t) and {CONNECTIONS_MAX} connections (-c) are possible"
-            )));
-        }
-        let options = &mut self.options;
-        if duration_ns.max(options.timeout_ns).max(options.warmup_ns).max(options.spread_ns) > TIME_MAX_NS {
-            return Err(Refusal::Message("stackload: a time of more than a century was given".to_owned()));
-        }
-        options.threads = threads as u32;
-        options.connections = connections as u32;
-        options.url_text = url_text;
-        options.url = url;
-        Ok(self.options)
-    }
-}
-
-fn own_time(flag: &str, value: &str) -> Result<u64, Refusal> {
-    let message = || Refusal::Message(format!("stackload: {flag} '{value}': expected a time such as 500ms, 2s or 1m"));
-    parse_time_ns(value).ok_or_else(message)
-}
-
-fn own_status(value: &str) -> Result<u16, Refusal> {
-    let message = || Refusal::Message(format!("stackload: --expect-status '{value}': expected 100 to 999"));
-    value.parse().ok().filter(|status| (100..=999).contains(status)).ok_or_else(message)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
     use super::*;
+    use crate::engine::arrivals::{Arrival, Rate};
 
     fn options(words: &[&str]) -> Options {
         parse(words.iter().map(OsString::from)).unwrap()
@@ -339,10 +260,7 @@ mod tests {
 
     #[test]
     fn a_prefix_of_wrks_options_is_never_taken_away_by_ours() {
-        assert_eq!(
-            refusal(&["--s", "x", URL]),
-            Refusal::Message("stackload: --script 'x': Lua scripts are not supported yet".to_owned())
-        );
+        assert_eq!(options(&["--s", "x", URL]).script, Some(PathBuf::from("x")));
         assert_eq!(options(&["--sp", "1s", URL]).spread_ns, NS_PER_S);
         assert_eq!(options(&["--warm=20ms", URL]).warmup_ns, 20_000_000);
     }
@@ -380,10 +298,39 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_makes_the_loop_open() {
+        assert_eq!(options(&[URL]).schedule, Schedule::Closed);
+        let open = |rate, arrival, seed| Schedule::Open { rate, arrival, seed };
+        assert_eq!(options(&["-R2k", URL]).schedule, open(Rate::constant(2000.0), Arrival::Constant, 0));
+        let rate = Rate { from: 10.0, to: 200.0, hold_ns: NS_PER_S, over_ns: 4 * NS_PER_S };
+        let words = ["--ramp=10:200", "--arrival=poisson", "--seed=7", "-d4", "--warmup=1s", URL];
+        assert_eq!(options(&words).schedule, open(rate, Arrival::Poisson, 7));
+        let message = "Throughput MUST be specified with the --rate or -R option";
+        assert_eq!(refusal(&["-R0", URL]), usage(message));
+    }
+
+    #[test]
+    fn what_has_no_effect_is_named() {
+        let words = ["-R5", "--spread=1s", "--wrk-correction", "--percentiles=50", "--seed=3", URL];
+        let warned = options(&words).warnings;
+        for (warning, flag) in warned.iter().zip(["--spread", "--wrk-correction", "--percentiles", "--seed"]) {
+            assert!(warning.starts_with(&format!("stackload: ignoring {flag}: ")), "{warning}");
+        }
+        assert_eq!(warned.len(), 4);
+    }
+
+    #[test]
+    fn the_words_after_the_url_are_the_scripts() {
+        for words in [&[URL, "--", "-a", "b"][..], &["--", URL, "-a", "b"]] {
+            assert_eq!(options(words).arguments, ["-a", "b"], "{words:?}");
+        }
+    }
+
+    #[test]
     fn the_result_file_may_have_any_name() {
         let path = OsString::from_vec(b"/tmp/\xff.json".to_vec());
         let given = parse([OsString::from("--json"), path.clone(), OsString::from(URL)]).unwrap();
-        assert_eq!(given.json, Some(PathBuf::from(path)));
+        assert_eq!(given.outputs, [(Format::Json, PathBuf::from(path))]);
     }
 
     #[test]
@@ -394,7 +341,18 @@ mod tests {
             (&["--watch-tree", "a", URL], "--watch-tree"),
             (&["--watch-tree", "a=1", "--watch-tree", "a=2", URL], "'a' is given twice"),
             (&["--expect-status", "20", URL], "--expect-status"),
-            (&["https://localhost/"], "https is not supported"),
+            (&["--percentiles", "50,101", URL], "--percentiles"),
+            (&["--fail-if", "p99", URL], "--fail-if"),
+            (&["--ramp", "5", URL], "--ramp"),
+            (&["--ramp", "0:0", URL], "--ramp"),
+            (&["--arrival", "fair", "-R1", URL], "--arrival"),
+            (&["--arrival", "poisson", URL], "--arrival: without a rate"),
+            (&["--seed", "x", "-R1", URL], "--seed"),
+            (&["--json", "/a", "--csv", "/a", URL], "/a: two outputs"),
+            (&["-U", URL], "--u_latency: without a rate"),
+            (&["-R100m", URL], "requests per second"),
+            (&["--requests", "0", URL], "--requests"),
+            (&["-R5", "--ramp", "1:2", URL], "--rate and --ramp"),
             (&["-c99m", URL], "connections (-c)"),
         ] {
             let Refusal::Message(message) = refusal(words) else { panic!("{words:?}") };

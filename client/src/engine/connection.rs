@@ -3,10 +3,12 @@
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
 
-use super::Plan;
-use crate::http::answer::AnswerParser;
+use super::Address;
+use super::hooks::Received;
+use super::transport::{Tls, Transport};
+use crate::http::answer::{AnswerParser, Asked, Sink};
 use crate::result::ErrorKind;
 
 /// First pause before a connection is opened again that failed without ever answering; doubled each time …
@@ -19,13 +21,15 @@ const BACKOFF_MAX_NS: u64 = 1_000_000_000;
 pub enum Phase {
     /// No socket.
     Down,
-    /// The handshake is under way.
+    /// The socket is being connected.
     Connecting,
+    /// The TLS handshake is under way.
+    Shaking,
     /// Connected, and nothing in flight.
     Resting,
-    /// Part of a request is written.
+    /// Part of a batch is written.
     Sending,
-    /// A request is written, its answer is not complete.
+    /// A batch is written, its answers are not complete.
     Awaiting,
 }
 
@@ -39,24 +43,32 @@ pub struct Connection {
     /// Raised whenever the socket changes, so that events of an old one can be told.
     pub generation: u32,
     /// The socket, unless it is down.
-    pub socket: Option<OwnedFd>,
+    pub transport: Option<Transport>,
     /// Where it stands.
     pub phase: Phase,
-    /// Bytes of the current request that are written.
+    /// Bytes of the current batch that are written.
     pub written: usize,
-    /// When the current request began to be written, or, while connecting, when that began.
+    /// When the current batch began to be written, or, while connecting, when that began.
     pub since_ns: u64,
+    /// When the current batch was due; in the closed loop that is when it began to be written.
+    pub due_ns: u64,
+    /// Since when it rests.
+    pub rested_ns: u64,
+    /// Whether it stands among those that are free in the open loop.
+    pub is_queued: bool,
+    /// Answers of the current batch that are still to come.
+    pub outstanding: u32,
+    /// Whether the current batch was counted as a timeout.
+    pub is_late: bool,
     /// Its answers' parser.
     pub parser: AnswerParser,
-    /// Position in the body, while that is compared.
-    pub body_offset: usize,
-    /// Whether this answer's body is compared byte by byte …
-    pub body_sampled: bool,
-    /// … and whether it differed.
-    pub body_differs: bool,
+    /// The comparison of the current answer's body.
+    pub body: BodyCheck,
+    /// What hooks made, and what is kept for them.
+    pub scripted: Scripted,
     /// Answers in the window.
     pub answers: u64,
-    /// Whether it ever finished a request.
+    /// Whether it ever finished a batch.
     pub ever_answered: bool,
     /// Whether the current socket did.
     pub productive: bool,
@@ -65,21 +77,90 @@ pub struct Connection {
     failures: u32,
 }
 
+/// What a connection has only for hooks.
+#[derive(Debug, Default)]
+pub struct Scripted {
+    /// The current batch.
+    pub batch: Vec<u8>,
+    /// The current answer.
+    pub received: Received,
+}
+
+/// The comparison of one body with what it should be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BodyCheck {
+    /// Whether it is compared byte by byte.
+    pub is_sampled: bool,
+    /// Whether it differed.
+    pub differs: bool,
+    offset: usize,
+}
+
+impl BodyCheck {
+    /// Before the first byte.
+    pub fn new(is_sampled: bool) -> Self {
+        Self { is_sampled, ..Self::default() }
+    }
+
+    /// Compares the next part.
+    pub fn compare(&mut self, part: &[u8], expected: &[u8]) {
+        if self.is_sampled {
+            self.differs |= expected.get(self.offset..self.offset + part.len()) != Some(part);
+            self.offset += part.len();
+        }
+    }
+}
+
+/// Where an answer's parts go that somebody asked for.
+pub struct Parts<'a> {
+    /// The comparison, and what to compare with.
+    pub check: Option<(&'a mut BodyCheck, &'a [u8])>,
+    /// The copy for a hook.
+    pub received: Option<&'a mut Received>,
+}
+
+impl Sink for Parts<'_> {
+    fn head(&mut self, status: u16, headers: &[httparse::Header<'_>]) {
+        if let Some(received) = &mut self.received {
+            received.head(status, headers);
+        }
+    }
+
+    fn body(&mut self, part: &[u8]) {
+        if let Some((check, expected)) = &mut self.check {
+            check.compare(part, expected);
+        }
+        if let Some(received) = &mut self.received {
+            received.body(part);
+        }
+    }
+
+    fn trailer(&mut self, byte: u8) {
+        if let Some(received) = &mut self.received {
+            received.trailer(byte);
+        }
+    }
+}
+
 impl Connection {
     /// A slot without a socket.
-    pub fn new(index: u32, first_due_ns: u64) -> Self {
+    pub fn new(index: u32) -> Self {
         Self {
             index,
-            first_due_ns,
+            first_due_ns: 0,
             generation: 0,
-            socket: None,
+            transport: None,
             phase: Phase::Down,
             written: 0,
             since_ns: 0,
+            due_ns: 0,
+            rested_ns: 0,
+            is_queued: false,
+            outstanding: 0,
+            is_late: false,
             parser: AnswerParser::new(),
-            body_offset: 0,
-            body_sampled: false,
-            body_differs: false,
+            body: BodyCheck::default(),
+            scripted: Scripted::default(),
             answers: 0,
             ever_answered: false,
             productive: false,
@@ -89,34 +170,46 @@ impl Connection {
     }
 
     /// Gives the slot a new socket and starts connecting it.
-    pub fn dial(&mut self, plan: &Plan, now_ns: u64) -> Result<&OwnedFd, ErrorKind> {
-        let family = if plan.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(connect_error)?;
-        sockopt::set_tcp_nodelay(&socket, true).map_err(connect_error)?;
-        match connect(&socket, &plan.address) {
-            Ok(()) | Err(Errno::INPROGRESS) => {}
-            Err(error) => return Err(connect_error(error)),
-        }
+    pub fn dial(&mut self, address: &Address, tls: Option<&Tls>, now_ns: u64) -> Result<&Transport, Dial> {
+        let socket = match address {
+            Address::Tcp(address) => {
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let socket = new_socket(family)?;
+                sockopt::set_tcp_nodelay(&socket, true).map_err(connect_error)?;
+                started(connect(&socket, address))?;
+                socket
+            }
+            Address::Unix(path) => {
+                let socket = new_socket(AddressFamily::UNIX)?;
+                let path = SocketAddrUnix::new(path.as_path()).map_err(connect_error)?;
+                match connect(&socket, &path) {
+                    Err(Errno::AGAIN) => return Err(Dial::Crowded),
+                    connecting => started(connecting)?,
+                }
+                socket
+            }
+        };
+        let transport = Transport::new(socket, tls)?;
         self.phase = Phase::Connecting;
         self.since_ns = now_ns;
-        Ok(self.socket.insert(socket))
+        Ok(self.transport.insert(transport))
     }
 
     /// Closes the socket and forgets what was under way on it.
     pub fn hang_up(&mut self) {
-        self.socket = None;
+        self.transport = None;
         self.phase = Phase::Down;
         self.generation = self.generation.wrapping_add(1);
         self.written = 0;
+        self.outstanding = 0;
         self.productive = false;
         self.parser.reset();
     }
 
     /// Why connecting failed, once the kernel says that it is over.
     pub fn connect_outcome(&self) -> Result<(), ErrorKind> {
-        let Some(socket) = &self.socket else { return Ok(()) };
-        match sockopt::socket_error(socket) {
+        let Some(transport) = &self.transport else { return Ok(()) };
+        match sockopt::socket_error(transport) {
             Ok(outcome) => outcome.map_err(connect_error),
             Err(error) => Err(connect_error(error)),
         }
@@ -132,38 +225,78 @@ impl Connection {
         backoff_ns
     }
 
-    /// Notes a request that was finished at `stop_ns`.
-    pub fn note_answer(&mut self, stop_ns: u64) {
-        self.last_answer_ns = stop_ns;
-        self.ever_answered = true;
-        self.productive = true;
-        self.failures = 0;
-        self.phase = Phase::Resting;
+    /// Starts a batch of so many requests that was due at `due_ns`.
+    pub fn begin_batch(&mut self, requests: u32, due_ns: u64, start_ns: u64) {
+        self.phase = Phase::Sending;
         self.written = 0;
+        self.outstanding = requests;
+        self.due_ns = due_ns;
+        self.since_ns = start_ns;
+        self.is_late = false;
     }
 
-    /// Compares the next part of the body with what it should be.
-    pub fn compare_body(sampled: bool, offset: &mut usize, differs: &mut bool, part: &[u8], expected: &[u8]) {
-        if sampled {
-            *differs |= expected.get(*offset..*offset + part.len()) != Some(part);
-            *offset += part.len();
+    /// What the request asked for whose answer comes next, in a batch of these. A hook that makes batches of one may
+    /// make another kind each time.
+    #[inline]
+    pub fn asked(&self, batch: &[Asked]) -> Asked {
+        if batch.len() == 1 && !self.scripted.batch.is_empty() {
+            return if self.scripted.batch.starts_with(b"HEAD ") { Asked::HeadOnly } else { Asked::Body };
+        }
+        // An answer that nobody asked for is refused before it is parsed.
+        let answered = batch.len().saturating_sub(self.outstanding as usize);
+        batch.get(answered).copied().unwrap_or(Asked::Body)
+    }
+
+    /// Notes an answer that was complete at `stop_ns`; true if it was the batch's last.
+    #[inline]
+    pub fn note_answer(&mut self, stop_ns: u64) -> bool {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.last_answer_ns = stop_ns;
+        self.productive = true;
+        self.failures = 0;
+        if self.outstanding > 0 {
+            return false;
+        }
+        self.ever_answered = true;
+        self.phase = Phase::Resting;
+        self.rested_ns = stop_ns;
+        true
+    }
+
+    /// Whether a batch is under way of which a byte was sent.
+    pub fn is_in_flight(&self) -> bool {
+        match self.phase {
+            Phase::Sending => self.written > 0,
+            phase => phase == Phase::Awaiting,
         }
     }
 
     /// What became of it.
     pub fn outcome(&self) -> ConnectionOutcome {
-        let in_flight = match self.phase {
-            Phase::Sending => self.written > 0,
-            phase => phase == Phase::Awaiting,
-        };
+        let in_flight = self.is_in_flight();
+        let connecting = matches!(self.phase, Phase::Connecting | Phase::Shaking);
         ConnectionOutcome {
             index: self.index,
             answers: self.answers,
             ever_answered: self.ever_answered,
             last_answer_ns: self.last_answer_ns,
+            requests_in_flight: if in_flight { self.outstanding } else { 0 },
             in_flight_since_ns: in_flight.then_some(self.since_ns),
-            connecting_since_ns: (self.phase == Phase::Connecting).then_some(self.since_ns),
+            in_flight_due_ns: in_flight.then_some(self.due_ns),
+            connecting_since_ns: connecting.then_some(self.since_ns),
         }
+    }
+}
+
+fn new_socket(family: AddressFamily) -> Result<OwnedFd, ErrorKind> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    socket_with(family, SocketType::STREAM, flags, None).map_err(connect_error)
+}
+
+fn started(connecting: Result<(), Errno>) -> Result<(), ErrorKind> {
+    match connecting {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
+        Err(error) => Err(connect_error(error)),
     }
 }
 
@@ -175,6 +308,21 @@ fn connect_error(error: Errno) -> ErrorKind {
     }
 }
 
+/// Why a connection is not being established.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dial {
+    /// The queue of a unix socket is full: where TCP makes the client wait, these refuse.
+    Crowded,
+    /// It cannot be.
+    Failed(ErrorKind),
+}
+
+impl From<ErrorKind> for Dial {
+    fn from(kind: ErrorKind) -> Self {
+        Self::Failed(kind)
+    }
+}
+
 /// What became of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionOutcome {
@@ -182,12 +330,16 @@ pub struct ConnectionOutcome {
     pub index: u32,
     /// Answers in the window.
     pub answers: u64,
-    /// Whether it ever finished a request.
+    /// Whether it ever finished a batch.
     pub ever_answered: bool,
     /// When its last answer was complete; 0 if none was.
     pub last_answer_ns: u64,
-    /// Since when a request has been in flight at the end, if one was.
+    /// Requests without an answer at the end.
+    pub requests_in_flight: u32,
+    /// Since when they have been in flight, if there are any.
     pub in_flight_since_ns: Option<u64>,
+    /// When they were due, if there are any.
+    pub in_flight_due_ns: Option<u64>,
     /// Since when it has been waiting to be established at the end, if it was.
     pub connecting_since_ns: Option<u64>,
 }
@@ -198,7 +350,7 @@ mod tests {
 
     #[test]
     fn back_off_doubles_up_to_a_second_and_ends_with_an_answer() {
-        let mut connection = Connection::new(0, 0);
+        let mut connection = Connection::new(0);
         let pauses: Vec<u64> = (0..9).map(|_| connection.backoff_ns() / 1_000_000).collect();
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
         connection.note_answer(1);
@@ -210,11 +362,37 @@ mod tests {
     #[test]
     fn a_body_is_compared_across_its_parts() {
         for (parts, same) in [(&["ab", "cd"][..], true), (&["ab", "cx"], false), (&["abcd", "e"], false)] {
-            let (mut offset, mut differs) = (0, false);
-            for part in parts {
-                Connection::compare_body(true, &mut offset, &mut differs, part.as_bytes(), b"abcd");
-            }
-            assert_eq!(!differs, same, "{parts:?}");
+            let mut check = BodyCheck::new(true);
+            parts.iter().for_each(|part| check.compare(part.as_bytes(), b"abcd"));
+            assert_eq!(!check.differs, same, "{parts:?}");
         }
+    }
+
+    #[test]
+    fn a_hook_may_ask_for_something_else_each_time() {
+        let mut connection = Connection::new(0);
+        for (request, asked) in
+            [(&b"HEAD / HTTP/1.1\r\n\r\n"[..], Asked::HeadOnly), (b"GET / HTTP/1.1\r\n\r\n", Asked::Body)]
+        {
+            connection.scripted.batch = request.to_vec();
+            connection.begin_batch(1, 0, 0);
+            assert_eq!(connection.asked(&[Asked::Body]), asked);
+        }
+    }
+
+    #[test]
+    fn a_batch_is_answered_when_its_last_answer_is_there() {
+        let batch = [Asked::Body, Asked::HeadOnly, Asked::Body];
+        let mut connection = Connection::new(0);
+        connection.begin_batch(3, 10, 20);
+        let mut seen = Vec::new();
+        loop {
+            seen.push(connection.asked(&batch));
+            if connection.note_answer(30) {
+                break;
+            }
+        }
+        assert_eq!(seen, batch);
+        assert_eq!((connection.phase, connection.rested_ns), (Phase::Resting, 30));
     }
 }

@@ -1,6 +1,7 @@
-//! What an event loop does later: first sends, and retries of connections that could not be opened.
+//! What an event loop does later: first sends, sends that a hook delays, and retries of connections that could not be
+//! opened.
 //!
-//! Nothing here is set per request, so a heap is enough.
+//! Without such a hook nothing here is set per request, so a heap is enough.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,8 +11,10 @@ use std::collections::BinaryHeap;
 pub enum Task {
     /// Open the connection in this slot.
     Open(usize),
-    /// Send the first request on it.
-    FirstSend(usize),
+    /// Let it go on, if it is of this generation still: its first batch is due, if no hook delays it.
+    SendNext(usize, u32),
+    /// Send the next batch on it, if it is of this generation still: the hook's delay is over.
+    Send(usize, u32),
 }
 
 /// Tasks by the instant at which they are due.
@@ -51,11 +54,11 @@ mod tests {
     fn tasks_come_in_the_order_they_are_due() {
         let mut timers = Timers::with_capacity(3);
         timers.add(30, Task::Open(1));
-        timers.add(10, Task::FirstSend(2));
+        timers.add(10, Task::Send(2, 0));
         timers.add(20, Task::Open(3));
         assert_eq!(timers.next_ns(), Some(10));
         assert_eq!(timers.take_due(9), None);
-        assert_eq!(timers.take_due(25), Some(Task::FirstSend(2)));
+        assert_eq!(timers.take_due(25), Some(Task::Send(2, 0)));
         assert_eq!(timers.take_due(25), Some(Task::Open(3)));
         assert_eq!(timers.take_due(25), None);
     }

@@ -28,6 +28,31 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadAnswer;
 
+/// Whether the request asked for a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Whatever the answer's headers announce follows.
+    Body,
+    /// It was a HEAD request: nothing follows, whatever they announce.
+    HeadOnly,
+}
+
+/// Who wants to see what is in an answer. A closure is one that sees the body only.
+pub trait Sink {
+    /// The head of an answer, interim ones excepted.
+    fn head(&mut self, _status: u16, _headers: &[httparse::Header<'_>]) {}
+    /// A part of the body, chunk framing removed.
+    fn body(&mut self, part: &[u8]);
+    /// A byte of the trailers after a chunked body, line ends included.
+    fn trailer(&mut self, _byte: u8) {}
+}
+
+impl<F: FnMut(&[u8])> Sink for F {
+    fn body(&mut self, part: &[u8]) {
+        self(part);
+    }
+}
+
 /// How far the bytes went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -78,17 +103,14 @@ impl AnswerParser {
         self.partial.clear();
     }
 
-    /// Takes bytes as they arrived; decoded parts of the body go to `body`.
-    pub fn feed(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<Progress, BadAnswer> {
+    /// Takes bytes as they arrived; what is in them goes to `sink`.
+    pub fn feed(&mut self, bytes: &[u8], asked: Asked, sink: &mut impl Sink) -> Result<Progress, BadAnswer> {
         let mut used = 0;
         loop {
             match &mut self.state {
                 State::Body { head, body_bytes } => {
-                    let counted = &mut |part: &[u8]| {
-                        *body_bytes += part.len() as u64;
-                        body(part);
-                    };
-                    let (taken, complete) = take_body(&mut head.framing, &bytes[used..], counted)?;
+                    let counting = &mut Counting { body_bytes, sink };
+                    let (taken, complete) = take_body(&mut head.framing, &bytes[used..], counting)?;
                     used += taken;
                     if !complete {
                         return Ok(Progress::Partial);
@@ -98,7 +120,7 @@ impl AnswerParser {
                     return Ok(Progress::Complete(answer, used));
                 }
                 State::Head => {
-                    let Some((head, taken)) = self.take_head(&bytes[used..])? else {
+                    let Some((head, taken)) = self.take_head(&bytes[used..], asked, sink)? else {
                         return Ok(Progress::Partial);
                     };
                     used += taken;
@@ -123,9 +145,14 @@ impl AnswerParser {
     }
 
     /// The head, if it ends in `bytes`, and how many of them it took.
-    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, BadAnswer> {
+    fn take_head(
+        &mut self,
+        bytes: &[u8],
+        asked: Asked,
+        sink: &mut impl Sink,
+    ) -> Result<Option<(Head, usize)>, BadAnswer> {
         if self.partial.is_empty() {
-            let parsed = parse_head(bytes)?;
+            let parsed = parse_head(bytes, asked, sink)?;
             if parsed.is_none() {
                 self.partial.extend_from_slice(bytes);
             }
@@ -135,7 +162,7 @@ impl AnswerParser {
         // Only so much more can belong to a head; the rest of a large read need not be copied.
         let room = (HEAD_BYTES_MAX + 1).saturating_sub(before).min(bytes.len());
         self.partial.extend_from_slice(&bytes[..room]);
-        let parsed = parse_head(&self.partial)?.map(|(head, length)| (head, length - before));
+        let parsed = parse_head(&self.partial, asked, sink)?.map(|(head, length)| (head, length - before));
         if parsed.is_some() {
             self.partial.clear();
         }
@@ -149,27 +176,44 @@ impl Default for AnswerParser {
     }
 }
 
+/// Counts the body on its way.
+struct Counting<'a, S> {
+    body_bytes: &'a mut u64,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Sink for Counting<'_, S> {
+    fn body(&mut self, part: &[u8]) {
+        *self.body_bytes += part.len() as u64;
+        self.sink.body(part);
+    }
+
+    fn trailer(&mut self, byte: u8) {
+        self.sink.trailer(byte);
+    }
+}
+
 /// Bytes of the body taken, and whether it is complete.
-fn take_body(framing: &mut Framing, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<(usize, bool), BadAnswer> {
+fn take_body(framing: &mut Framing, bytes: &[u8], sink: &mut impl Sink) -> Result<(usize, bool), BadAnswer> {
     match framing {
         Framing::Length(remaining) => {
             let taken = usize::try_from(*remaining).unwrap_or(usize::MAX).min(bytes.len());
-            body(&bytes[..taken]);
+            sink.body(&bytes[..taken]);
             *remaining -= taken as u64;
             Ok((taken, *remaining == 0))
         }
         Framing::Chunked(chunked) => {
-            let taken = chunked.feed(bytes, body).map_err(|_| BadAnswer)?;
+            let taken = chunked.feed(bytes, sink).map_err(|_| BadAnswer)?;
             Ok((taken, chunked.is_done()))
         }
         Framing::UntilEof => {
-            body(bytes);
+            sink.body(bytes);
             Ok((bytes.len(), false))
         }
     }
 }
 
-fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, BadAnswer> {
+fn parse_head(bytes: &[u8], asked: Asked, sink: &mut impl Sink) -> Result<Option<(Head, usize)>, BadAnswer> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()
@@ -186,9 +230,13 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, BadAnswer> {
         return Err(BadAnswer);
     }
     let fields = Fields::collect(response.headers)?;
+    if !(100..200).contains(&status) {
+        sink.head(status, response.headers);
+    }
     let keep_alive = if response.version == Some(0) { fields.keep_alive && !fields.close } else { !fields.close };
     let framing = match (status, fields.coding, fields.length) {
         (204 | 304, ..) => Framing::Length(0),
+        _ if asked == Asked::HeadOnly => Framing::Length(0),
         (_, Some(Coding::Chunked), _) => Framing::Chunked(Chunked::new()),
         (_, Some(Coding::Other), _) | (_, None, None) => Framing::UntilEof,
         (_, None, Some(length)) => Framing::Length(length),
@@ -265,7 +313,11 @@ mod tests {
     use super::*;
 
     fn parse(bytes: &[u8]) -> Result<Progress, BadAnswer> {
-        AnswerParser::new().feed(bytes, &mut |_| {})
+        AnswerParser::new().feed(bytes, Asked::Body, &mut |_: &[u8]| {})
+    }
+
+    fn feed(parser: &mut AnswerParser, bytes: &[u8]) -> Result<Progress, BadAnswer> {
+        parser.feed(bytes, Asked::Body, &mut |_: &[u8]| {})
     }
 
     fn complete(bytes: &str) -> Answer {
@@ -294,6 +346,39 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_to_head_has_no_body_whatever_its_headers_say() {
+        for framing in ["Content-Length: 7", "Transfer-Encoding: chunked", "X: no framing"] {
+            let wire = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
+            let parsed = AnswerParser::new().feed(wire.as_bytes(), Asked::HeadOnly, &mut |_: &[u8]| {});
+            let answer = Answer { status: 200, keep_alive: true, body_bytes: 0 };
+            assert_eq!(parsed, Ok(Progress::Complete(answer, wire.len())), "{framing}");
+        }
+    }
+
+    #[test]
+    fn a_sink_sees_head_body_and_trailers_but_no_interim_answer() {
+        #[derive(Default)]
+        struct Seen(Vec<String>);
+        impl Sink for Seen {
+            fn head(&mut self, status: u16, headers: &[httparse::Header<'_>]) {
+                let names: Vec<&str> = headers.iter().map(|header| header.name).collect();
+                self.0.push(format!("{status} {}", names.join(" ")));
+            }
+            fn body(&mut self, part: &[u8]) {
+                self.0.push(part.escape_ascii().to_string());
+            }
+            fn trailer(&mut self, byte: u8) {
+                self.0.push(byte.escape_ascii().to_string());
+            }
+        }
+        let mut seen = Seen::default();
+        let wire = b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\n\
+                     HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\nT:\r\n\r\n";
+        AnswerParser::new().feed(wire, Asked::Body, &mut seen).unwrap();
+        assert_eq!(seen.0, ["200 Transfer-Encoding", "xy", "T", ":", "\\r", "\\n"]);
+    }
+
+    #[test]
     fn interim_answers_are_not_answers() {
         let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
         let answer = complete(&format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
@@ -315,9 +400,9 @@ mod tests {
     #[test]
     fn without_length_the_body_ends_with_the_connection() {
         let mut parser = AnswerParser::new();
-        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
+        assert_eq!(feed(&mut parser, b"HTTP/1.1 200 OK\r\n\r\nabc"), Ok(Progress::Partial));
         assert_eq!(parser.end(), Some(Answer { status: 200, keep_alive: false, body_bytes: 3 }));
-        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", &mut |_| {}), Ok(Progress::Partial));
+        assert_eq!(feed(&mut parser, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc"), Ok(Progress::Partial));
         assert_eq!(parser.end(), None);
     }
 
@@ -338,9 +423,9 @@ mod tests {
     #[test]
     fn an_endless_head_is_refused() {
         let mut parser = AnswerParser::new();
-        assert_eq!(parser.feed(b"HTTP/1.1 200 OK\r\nX: ", &mut |_| {}), Ok(Progress::Partial));
+        assert_eq!(feed(&mut parser, b"HTTP/1.1 200 OK\r\nX: "), Ok(Progress::Partial));
         let more = [b'x'; 16 * 1024];
-        let refused = (0..6).any(|_| parser.feed(&more, &mut |_| {}).is_err());
+        let refused = (0..6).any(|_| feed(&mut parser, &more).is_err());
         assert!(refused);
     }
 }

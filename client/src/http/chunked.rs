@@ -1,5 +1,7 @@
 //! The chunked transfer coding, decoded as it arrives.
 
+use super::answer::Sink;
+
 /// Longest line of framing (a chunk's size with its extensions, or one trailer): no server sends more, and an endless
 /// one must not be read for ever.
 const LINE_BYTES_MAX: u32 = 16 * 1024;
@@ -59,21 +61,26 @@ impl Chunked {
         self.state == State::Done
     }
 
-    /// Takes bytes until the body is complete or there are no more, handing data to `body`; returns how many were
-    /// taken.
-    pub fn feed(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<usize, BadChunk> {
+    /// Takes bytes until the body is complete or there are no more, handing data and trailers to `sink`; returns how
+    /// many were taken.
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, BadChunk> {
         let mut used = 0;
         while used < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
                 let take = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(bytes.len() - used);
-                body(&bytes[used..used + take]);
+                sink.body(&bytes[used..used + take]);
                 used += take;
                 self.remaining -= take as u64;
                 if self.remaining == 0 {
                     self.state = State::DataCr;
                 }
             } else {
-                self.state = self.framing(bytes[used])?;
+                let (before, byte) = (self.state, bytes[used]);
+                self.state = self.framing(byte)?;
+                let is_trailer = |state| matches!(state, State::Trailer | State::TrailerLf);
+                if is_trailer(before) || is_trailer(self.state) {
+                    sink.trailer(byte);
+                }
                 used += 1;
             }
         }
@@ -134,7 +141,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<(Vec<u8>, usize, bool), BadChunk> {
         let (mut chunked, mut body) = (Chunked::new(), Vec::new());
-        let used = chunked.feed(bytes, &mut |part| body.extend_from_slice(part))?;
+        let used = chunked.feed(bytes, &mut |part: &[u8]| body.extend_from_slice(part))?;
         Ok((body, used, chunked.is_done()))
     }
 

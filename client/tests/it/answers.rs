@@ -1,6 +1,11 @@
-//! The answer parser, on any bytes split anywhere.
+//! The parsers, on any bytes split anywhere.
 
-use ::stackload::http::answer::{Answer, AnswerParser, BadAnswer, Progress};
+use ::stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, Progress};
+use ::stackload::http::chunked::{BadChunk, Chunked};
+use ::stackload::http::request::Batch;
+use ::stackload::threshold;
+use ::stackload::units::{parse_count, parse_time_ns};
+use ::stackload::url::Url;
 use proptest::prelude::*;
 
 /// What a parser makes of bytes that arrive in these pieces: the first answer with its body, how much it took, or the
@@ -15,7 +20,7 @@ struct Parsed {
 fn parse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Parsed {
     let (mut parser, mut body, mut used) = (AnswerParser::new(), Vec::new(), 0);
     for piece in pieces {
-        match parser.feed(piece, &mut |part| body.extend_from_slice(part)) {
+        match parser.feed(piece, Asked::Body, &mut |part: &[u8]| body.extend_from_slice(part)) {
             Ok(Progress::Partial) => used += piece.len(),
             Ok(Progress::Complete(answer, taken)) => {
                 return Parsed { answer: Ok(Some(answer)), body, used: used + taken };
@@ -89,5 +94,51 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         parse(bytes.chunks(7));
+    }
+}
+
+/// What a decoder makes of chunked bytes that arrive in these pieces.
+fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<u8>, usize, bool), BadChunk> {
+    let (mut chunked, mut body, mut used) = (Chunked::new(), Vec::new(), 0);
+    for piece in pieces {
+        used += chunked.feed(piece, &mut |part: &[u8]| body.extend_from_slice(part))?;
+    }
+    Ok((body, used, chunked.is_done()))
+}
+
+proptest! {
+    #[test]
+    fn chunks_mean_the_same_however_they_are_split(
+        bytes in "([0-9a-f]{1,2}(;x)?\r\n[a-z]{0,20}\r\n){0,3}0\r\n(T: v\r\n)?\r\n.{0,4}",
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let bytes = bytes.as_bytes();
+        prop_assert_eq!(decode(split(bytes, &cuts).into_iter()), decode(split(bytes, &[]).into_iter()));
+    }
+
+    #[test]
+    fn a_number_that_is_read_is_the_one_that_was_written(count in any::<u64>(), blanks in " {0,2}") {
+        prop_assert_eq!(parse_count(&format!("{blanks}{count}{blanks}")), Some(count));
+        let time_ns = count % (u64::MAX / 1000);
+        prop_assert_eq!(parse_time_ns(&format!("{blanks}{time_ns}{blanks}us")), Some(time_ns * 1000));
+    }
+
+    #[test]
+    fn no_text_is_a_panic_as_a_number_a_time_a_url_or_a_condition(text in any::<String>()) {
+        let _ = (parse_count(&text), parse_time_ns(&text), threshold::parse(&text), Url::parse(&text).is_ok());
+    }
+
+    #[test]
+    fn the_get_of_any_url_is_one_request(
+        url in "https?://([a-z]{1,5}@)?([a-z.]{1,9}|\\[::1\\])(:[0-9]{1,4})?(/[!-~]{0,20})?",
+    ) {
+        if let Ok(url) = Url::parse(&url) {
+            prop_assert_eq!(Batch::examine(Batch::get(&url, &[]).bytes).unwrap().depth(), 1);
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_panic_as_a_batch(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Batch::examine(bytes);
     }
 }

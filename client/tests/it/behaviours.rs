@@ -7,6 +7,7 @@ use ::stackload::result::{ClientVerdictKind, ErrorKind, LoadResult};
 
 use crate::server::{OK, OK_BODY, Server, Then};
 use crate::stackload::{Run, errors, load};
+use crate::wait::wait_until;
 
 /// A short run with two connections.
 fn short(server: &Server, more: &[&str]) -> (LoadResult, Run) {
@@ -218,8 +219,24 @@ fn late_answers_are_timeouts_and_stay_out_of_the_report_but_not_out_of_the_file(
 #[test]
 fn a_timeout_of_zero_makes_every_answer_late() {
     let (result, run) = short(&Server::delaying(Duration::from_millis(5)), &["-T0"]);
-    assert_eq!(errors(&result, ErrorKind::Timeout), result.requests);
+    // Those that are still in flight are late as well.
+    let late = errors(&result, ErrorKind::Timeout);
+    assert!((result.requests..=result.requests + result.in_flight_at_end).contains(&late), "{late}");
     assert!(run.stdout.contains("    Latency     0.00us    0.00us   0.00us    -nan%\n"), "{}", run.stdout);
+}
+
+#[test]
+fn a_request_without_an_answer_is_a_timeout_once_it_is_that_old() {
+    let server = Server::start(|peer| {
+        peer.wait_for_close();
+        Then::Close
+    });
+    let url = server.url();
+    let (result, run) = load(&["-t1", "-c2", "-d700ms", "--timeout", "100ms", &url]);
+    assert_eq!((result.requests_total, errors(&result, ErrorKind::Timeout)), (0, 2));
+    assert!(run.stdout.contains("Socket errors: connect 0, read 0, write 0, timeout 2\n"), "{}", run.stdout);
+    // It goes on waiting: the connection is not replaced.
+    assert_eq!((result.connections.opened, result.in_flight_at_end), (2, 2));
 }
 
 #[test]
@@ -253,7 +270,7 @@ fn a_server_that_dies_is_retried_with_patience() {
     let mut server = Server::delaying(Duration::from_millis(1));
     let url = server.url();
     let client = thread::spawn(move || load(&["-t2", "-c8", "-d2", &url]));
-    server.wait_for_requests(16);
+    wait_until("requests", || server.requests() >= 16);
     server.stop();
     let (result, _) = client.join().unwrap();
     let refused = errors(&result, ErrorKind::ConnectRefused);

@@ -87,22 +87,6 @@ fn options_may_stand_anywhere_and_be_shortened() {
 }
 
 #[test]
-fn what_is_not_supported_yet_says_so() {
-    for (arguments, part) in [
-        (&["-s", "a.lua", "http://127.0.0.1:1/"][..], "--script 'a.lua'"),
-        (&["https://127.0.0.1:1/"], "https is not supported yet"),
-    ] {
-        let run = run(arguments);
-        assert_eq!(run.code, Some(1));
-        assert!(
-            run.stdout.is_empty() && run.stderr.contains(part) && run.stderr.lines().count() == 1,
-            "{}",
-            run.stderr
-        );
-    }
-}
-
-#[test]
 fn our_own_flags_are_refused_in_one_line() {
     for arguments in [
         &["--watch-tree", "a=1", "--watch-tree", "a=1"][..],
@@ -110,6 +94,9 @@ fn our_own_flags_are_refused_in_one_line() {
         &["--warmup", "soon"],
         &["--spread", "-1"],
         &["--expect-status", "ok"],
+        &["--arrival", "fair"],
+        &["--ramp", "10"],
+        &["--requests", "0"],
     ] {
         let run = run(&[arguments, &["http://127.0.0.1:1/"]].concat());
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::Server;
 use crate::stackload::{command, load, read_result, run};
+use crate::wait::wait_until;
 
 /// A shell; it and its children end with the test.
 struct Shell {
@@ -78,7 +79,7 @@ fn watched_while(shell: &mut Shell, change: impl FnOnce(&mut Shell)) -> TreeUsag
     let arguments = ["-t1", "-c1", "-d60", "--watch-tree", &watch, "--json", path.to_str().unwrap(), &server.url()];
     let mut client = command(&arguments).spawn().unwrap();
     // The window opens before the first request.
-    server.wait_for_requests(1);
+    wait_until("requests", || server.requests() >= 1);
     change(shell);
     kill_process(Pid::from_child(&client), Signal::INT).unwrap();
     assert!(client.wait().unwrap().success());

@@ -6,7 +6,15 @@ mod beside_wrk;
 mod command_line;
 mod costs;
 mod fairness;
+mod hostile;
+mod open_loop;
+mod outputs;
 mod report;
-mod server;
+mod scripts;
+mod selftest;
 mod stackload;
+mod transports;
+mod wait;
 mod window;
+
+use ::stackload::selftest::server;

@@ -7,7 +7,8 @@ fn figures<'run>(latency: &'run Distribution, rates: &'run Distribution) -> WrkF
     WrkFigures {
         latency,
         rates,
-        with_distribution: true,
+        percentiles: vec![50.0, 75.0, 90.0, 99.0],
+        spectra: String::new(),
         requests: latency.count(),
         bytes: 0,
         runtime_us: 2_000_000,
@@ -19,7 +20,7 @@ fn figures<'run>(latency: &'run Distribution, rates: &'run Distribution) -> WrkF
 #[test]
 fn nothing_ever_answered() {
     let nothing = Distribution::default();
-    let text = WrkFigures { with_distribution: false, ..figures(&nothing, &nothing) }.text();
+    let text = WrkFigures { percentiles: Vec::new(), ..figures(&nothing, &nothing) }.text();
     let expected = "  Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency     0.00us    0.00us   0.00us    -nan%
     Req/Sec     0.00      0.00     0.00      -nan%

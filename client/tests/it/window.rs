@@ -8,8 +8,9 @@ use base64::Engine as _;
 use hdrhistogram::Histogram;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::server::{OK, Server, Then, wait_until};
+use crate::server::{OK, Server, Then};
 use crate::stackload::{Run, command, errors, load, read_result, run};
+use crate::wait::wait_until;
 
 fn histogram(text: &str) -> Histogram<u64> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
@@ -108,7 +109,7 @@ fn interrupt(signal: Signal) -> (Run, ::stackload::result::LoadResult) {
     let path = folder.path().join("r.json");
     let child: Child =
         command(&["-t2", "-c4", "-d60", "--latency", "--json", path.to_str().unwrap(), &server.url()]).spawn().unwrap();
-    server.wait_for_requests(100);
+    wait_until("requests", || server.requests() >= 100);
     kill_process(Pid::from_child(&child), signal).unwrap();
     let output = child.wait_with_output().unwrap();
     (output.into(), read_result(&path))
@@ -128,7 +129,7 @@ fn sigint_ends_the_run_with_a_full_report() {
 fn sigint_in_the_warm_up_leaves_an_empty_window() {
     let server = Server::answering(OK);
     let child = command(&["-t1", "-c1", "-d5", "--warmup", "60s", &server.url()]).spawn().unwrap();
-    server.wait_for_requests(10);
+    wait_until("requests", || server.requests() >= 10);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let run: Run = child.wait_with_output().unwrap().into();
     assert_eq!(run.code, Some(0));

@@ -37,8 +37,17 @@ pub(crate) fn healthy() -> LoadResult {
         statuses: BTreeMap::from([(200, 10_000)]),
         errors: BTreeMap::new(),
         latency_us: LatencySummary { count: 10_000, min: 20_100, p50: 20_500, ..LatencySummary::default() },
+        latency_corrected_us: None,
+        schedule: None,
         histograms: Histograms { raw: String::new(), corrected: None },
-        censored: Censored { count: 20, age_min_us: 1, age_median_us: 2, age_max_us: 9_500_000, ages: String::new() },
+        censored: Censored {
+            count: 20,
+            unsent: 0,
+            age_min_us: 1,
+            age_median_us: 2,
+            age_max_us: 9_500_000,
+            ages: String::new(),
+        },
         connections: Connections {
             answers: vec![500; 20],
             never_answered: 0,

@@ -1,23 +1,11 @@
-//! A scriptable TCP server: what it does with a request is a closure.
+//! A scriptable TCP server: what it does with a request is a closure. For measuring the client, not for being fast.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-/// How long a test waits for something that is bound to happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until a condition holds; the test fails if it does not within [`PATIENCE`].
-pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
+use std::time::Duration;
 
 /// A plain answer of the kind every stack gives.
 pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"status\": \"ok\"}";
@@ -51,7 +39,12 @@ pub enum Then {
 impl Peer {
     /// Sends bytes; a client that has gone is none of the server's business.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = (&*self.stream).write_all(bytes);
+        self.try_send(bytes);
+    }
+
+    /// Sends bytes; false if the client has gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        (&*self.stream).write_all(bytes).is_ok()
     }
 
     /// Waits for the client to close, reading nothing else.
@@ -61,15 +54,29 @@ impl Peer {
 
     fn next_request(&mut self) -> bool {
         self.request.clear();
-        let mut byte = [0; 1024];
-        while !self.request.ends_with(b"\r\n\r\n") {
-            match (&*self.stream).read(&mut byte) {
-                Ok(count @ 1..) => self.request.extend_from_slice(&byte[..count]),
-                _ => return false,
-            }
+        let (mut part, mut head) = ([0; 1024], None);
+        while !head.is_some_and(|head| is_whole(&self.request, head)) {
+            let Ok(count @ 1..) = (&*self.stream).read(&mut part) else { return false };
+            // The end of the head may lie across two reads.
+            let from = self.request.len().saturating_sub(HEAD_END.len() - 1);
+            self.request.extend_from_slice(&part[..count]);
+            let find = || self.request[from..].windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
+            head = head.or_else(|| Some(from + find()? + HEAD_END.len()));
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
         true
+    }
+}
+
+/// What ends a head.
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// Whether bytes whose first head is so long are one request, with its body, or several without.
+fn is_whole(bytes: &[u8], head: usize) -> bool {
+    let text = String::from_utf8_lossy(&bytes[..head]);
+    match text.lines().find_map(|line| line.strip_prefix("Content-Length: ")) {
+        Some(length) => bytes.len() == head + length.parse::<usize>().unwrap_or(0),
+        None => bytes.ends_with(HEAD_END),
     }
 }
 
@@ -86,8 +93,8 @@ pub struct Server {
 impl Server {
     /// Serves each request with `script`, every connection on a thread of its own.
     pub fn start(script: impl Fn(&mut Peer) -> Then + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+        let address = listener.local_addr().expect("a listener has an address");
         let requests = Arc::new(AtomicUsize::new(0));
         let stopping = Arc::new(AtomicBool::new(false));
         let streams = Arc::new(Mutex::new(Vec::new()));
@@ -125,19 +132,16 @@ impl Server {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until that many have arrived.
-    pub fn wait_for_requests(&self, count: usize) {
-        wait_until("requests", || self.requests() >= count);
-    }
-
     /// Refuses connections from now on and resets those there are.
     pub fn stop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         if let Some(acceptor) = self.acceptor.take() {
-            acceptor.join().unwrap();
+            let _ = acceptor.join();
         }
-        for stream in self.streams.lock().unwrap().drain(..).filter_map(|stream| stream.upgrade()) {
+        for stream in
+            self.streams.lock().unwrap_or_else(PoisonError::into_inner).drain(..).filter_map(|stream| stream.upgrade())
+        {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -161,9 +165,9 @@ fn accept(
         if stopping.load(Ordering::SeqCst) {
             return;
         }
-        stream.set_nodelay(true).unwrap();
+        let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
-        streams.lock().unwrap().push(Arc::downgrade(&stream));
+        streams.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&stream));
         let (script, requests, numbers) = (Arc::clone(script), Arc::clone(requests), Arc::clone(&numbers));
         thread::spawn(move || serve(stream, &*script, requests, &numbers));
     }

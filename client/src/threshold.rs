@@ -1,0 +1,175 @@
+//! What makes a run a failure: `--fail-if 'p99>50ms,errors>0.1%'`.
+
+use crate::censored::Observed;
+use crate::extended::Extended;
+use crate::result::{ErrorKind, LoadResult};
+use crate::units::{format_time_us, parse_count, parse_time_ns};
+
+/// A condition that must not hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// As it was given.
+    text: String,
+    metric: Metric,
+    comparison: Comparison,
+    limit: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Metric {
+    /// A percentile of latency, in microseconds.
+    Percentile(f64),
+    /// The mean latency, in microseconds.
+    Mean,
+    /// The longest latency, in microseconds.
+    Max,
+    /// Answers per second.
+    Rate,
+    /// Errors of all kinds.
+    Errors,
+    /// Errors for each hundred requests that were answered or failed.
+    ErrorsPercent,
+    /// Requests without an answer at the end.
+    Unanswered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+}
+
+impl Comparison {
+    fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Above => value > limit,
+            Self::AtLeast => value >= limit,
+            Self::Below => value < limit,
+            Self::AtMost => value <= limit,
+        }
+    }
+}
+
+/// Reads a list of conditions, separated by commas; an error is the whole message.
+pub fn parse(list: &str) -> Result<Vec<Threshold>, String> {
+    list.split(',').map(|text| parse_one(text.trim()).ok_or_else(|| refusal(text.trim()))).collect()
+}
+
+fn refusal(text: &str) -> String {
+    format!(
+        "stackload: --fail-if '{text}': expected a figure (p50, p99.9, mean, max, rate, errors, unanswered), one of > \
+         >= < <= and a limit, as p99>50ms, rate<1k or errors>0.1%"
+    )
+}
+
+fn parse_one(text: &str) -> Option<Threshold> {
+    let at = text.find(['<', '>'])?;
+    let (name, rest) = text.split_at(at);
+    let (comparison, limit) = match (rest.strip_prefix(">="), rest.strip_prefix("<=")) {
+        (Some(limit), _) => (Comparison::AtLeast, limit),
+        (_, Some(limit)) => (Comparison::AtMost, limit),
+        _ if rest.starts_with('>') => (Comparison::Above, &rest[1..]),
+        _ => (Comparison::Below, &rest[1..]),
+    };
+    let limit = limit.trim();
+    let time_us = || Some(parse_time_ns(limit)? as f64 / 1000.0);
+    let count = || Some(parse_count(limit)? as f64);
+    let (metric, limit) = match name.trim() {
+        "mean" => (Metric::Mean, time_us()?),
+        "max" => (Metric::Max, time_us()?),
+        "rate" => (Metric::Rate, count()?),
+        "unanswered" => (Metric::Unanswered, count()?),
+        "errors" => match limit.strip_suffix('%') {
+            Some(percent) => {
+                (Metric::ErrorsPercent, percent.trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent))?)
+            }
+            None => (Metric::Errors, count()?),
+        },
+        name => {
+            let percent = name.strip_prefix('p')?.parse().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0)?;
+            (Metric::Percentile(percent), time_us()?)
+        }
+    };
+    Some(Threshold { text: text.to_owned(), metric, comparison, limit })
+}
+
+impl Threshold {
+    /// If it holds of a result: what was measured. Latencies are those from the intended instants in the open loop; one
+    /// that is only known to be at least so much, or not at all, cannot be shown to lie below a limit.
+    pub fn broken(&self, result: &LoadResult, observed: &Observed) -> Option<String> {
+        let latency = result.latency_corrected_us.unwrap_or(result.latency_us);
+        let errors = result.errors.values().sum::<u64>() as f64;
+        let (value, is_lower_bound) = match self.metric {
+            Metric::Percentile(percent) => match observed.quantile(percent / 100.0) {
+                Some(found) => (found.us, found.is_lower_bound),
+                None => return Some(self.unknown()),
+            },
+            Metric::Mean | Metric::Max if latency.count == 0 => return Some(self.unknown()),
+            Metric::Mean => (latency.mean, false),
+            Metric::Max => (latency.max as f64, false),
+            Metric::Rate => (result.requests as f64 / result.window_s, false),
+            Metric::Errors => (errors, false),
+            Metric::ErrorsPercent => (100.0 * (errors / concluded(result)).min(1.0), false),
+            Metric::Unanswered => (result.censored.count as f64, false),
+        };
+        let is_upper_limit = matches!(self.comparison, Comparison::Above | Comparison::AtLeast);
+        let is_broken = self.comparison.holds(value, self.limit) || (is_lower_bound && is_upper_limit);
+        is_broken.then(|| {
+            let at_least = if is_lower_bound { "at least " } else { "" };
+            format!("{}: it is {at_least}{}", self.text, self.shown(value))
+        })
+    }
+
+    fn unknown(&self) -> String {
+        format!("{}: nothing was answered", self.text)
+    }
+
+    fn shown(&self, value: f64) -> String {
+        match self.metric {
+            Metric::Percentile(_) | Metric::Mean | Metric::Max => {
+                format_time_us(Extended::from(value as u64)).trim_end().to_owned()
+            }
+            Metric::ErrorsPercent => format!("{value:.3}%"),
+            Metric::Rate => format!("{value:.2}"),
+            Metric::Errors | Metric::Unanswered => format!("{value}"),
+        }
+    }
+}
+
+/// Requests that came to an end, good or bad: what is answered is an answer also where it is an error of its own.
+fn concluded(result: &LoadResult) -> f64 {
+    use ErrorKind::{Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write};
+    let failed = [Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write];
+    let failed: u64 = failed.iter().filter_map(|kind| result.errors.get(kind)).sum();
+    (result.requests_total + failed).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_a_figure_a_comparison_and_a_limit() {
+        let parsed = parse("p99.9 > 50ms, rate<=1k,errors>=0.5%").unwrap();
+        let seen: Vec<_> = parsed.iter().map(|one| (one.metric, one.comparison, one.limit)).collect();
+        assert_eq!(
+            seen,
+            [
+                (Metric::Percentile(99.9), Comparison::Above, 50_000.0),
+                (Metric::Rate, Comparison::AtMost, 1000.0),
+                (Metric::ErrorsPercent, Comparison::AtLeast, 0.5),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_condition_is_named() {
+        for text in
+            ["", "p99", "p99=5ms", "p0>1s", "p101>1s", "q9>1s", "mean>fast", "rate>5ms", "errors>x%", "errors>nan%"]
+        {
+            assert!(parse(text).unwrap_err().contains(&format!("--fail-if '{text}'")), "{text}");
+        }
+    }
+}
