@@ -53,10 +53,16 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
 
-# the load client beside wrk and the bare exchange (needs wrk, nginx-light and openssl)
+# the load client beside wrk and the bare exchange (needs wrk, nginx-light and openssl). The exchange is built in a folder
+# of its own: beside the programs, what examples and tests need would change their features.
 bench-client *options:
-    cargo build --release --workspace --bins --examples --locked
+    cargo build --release --workspace --bins --locked
+    cargo build --release --locked --package stackload --example bare_exchange --target-dir target/bench-client
     client/bench.sh "$@"
+
+# the self-test's traps sprung on other load generators: what docs/selftest.md shows
+compare-clients:
+    cargo xtask compare-clients
 
 # the embedded store beside redis-server
 bench-fake-redis *options:

@@ -15,12 +15,12 @@ shift $(($# < 2 ? $# : 2))
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${CARGO_TARGET_DIR:-$root/target}/release
 ours=${STACKLOAD:-$bin/stackload}
-bare=$bin/examples/bare_exchange
+bare=${BARE:-$root/target/bench-client/release/examples/bare_exchange}
 for program in wrk nginx openssl taskset; do
     command -v "$program" >/dev/null || { echo "bench: $program is missing: apt install wrk nginx-light openssl util-linux" >&2; exit 2; }
 done
 for program in "$ours" "$bare"; do
-    [ -x "$program" ] || { echo "bench: $program is missing: cargo build --release --package stackload --bins --examples" >&2; exit 2; }
+    [ -x "$program" ] || { echo "bench: $program is missing: just bench-client builds it" >&2; exit 2; }
 done
 
 on_client_cpu=() on_server_cpu=()

@@ -148,11 +148,12 @@ impl Outputs {
     }
 }
 
-/// A file in the making, under a name of its own until it is whole: readers never see half of one.
+/// A file in the making, under a name of its own until it is whole: readers never see half of one. What is no regular
+/// file, as `/dev/stdout`, a pipe or a link, is written as it is: it must not be replaced.
 #[derive(Debug)]
 struct Draft {
     path: PathBuf,
-    draft_path: PathBuf,
+    draft_path: Option<PathBuf>,
     draft: File,
 }
 
@@ -162,23 +163,29 @@ impl Draft {
         let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         };
+        let path = path.to_owned();
+        if fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            let draft = File::options().write(true).open(&path)?;
+            return Ok(Self { path, draft_path: None, draft });
+        }
         let draft_path = path.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
         let draft = File::create(&draft_path)?;
-        Ok(Self { path: path.to_owned(), draft_path, draft })
+        Ok(Self { path, draft_path: Some(draft_path), draft })
     }
 
     /// Writes the content and gives the file its name.
     fn write(mut self, content: &[u8]) -> io::Result<()> {
         self.draft.write_all(content)?;
+        let Some(draft_path) = &self.draft_path else { return Ok(()) };
         self.draft.sync_data()?;
-        fs::rename(&self.draft_path, &self.path)
+        fs::rename(draft_path, &self.path)
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
         // Gone already if it was renamed.
-        let _ = fs::remove_file(&self.draft_path);
+        let _ = self.draft_path.as_ref().map(fs::remove_file);
     }
 }
 
@@ -191,6 +198,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(Draft::create(&folder.path().join("a.json")).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_written_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        Draft::create(&link).unwrap().write(b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

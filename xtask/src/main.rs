@@ -6,6 +6,7 @@
 //! - [`needs`]: the programs the tests call, and how to get them.
 //! - [`test`]: the tests.
 //! - [`ownership`]: what it means to own each stack.
+//! - [`clients`]: the load client's self-test, and other load generators.
 
 use std::{
     env,
@@ -16,6 +17,7 @@ use std::{
 use anyhow::Result;
 
 mod bench;
+mod clients;
 mod command;
 mod needs;
 mod ownership;
@@ -40,6 +42,7 @@ const VERBS: &[Verb] = &[
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),
     ("ownership", "measure what each stack costs to own: crates, cold build, size, upstream", ownership::ownership),
+    ("compare-clients", "the self-test's traps on other load generators, as Markdown", clients::compare),
     ("test-all", "get what the tests need, build all, run every test", test::all),
 ];
 
