@@ -175,6 +175,10 @@ impl Draft {
 
     /// Writes the content and gives the file its name.
     fn write(mut self, content: &[u8]) -> io::Result<()> {
+        if self.draft_path.is_none() && self.draft.metadata()?.is_file() {
+            // What a link leads to may have been longer.
+            self.draft.set_len(0)?;
+        }
         self.draft.write_all(content)?;
         let Some(draft_path) = &self.draft_path else { return Ok(()) };
         self.draft.sync_data()?;
@@ -204,7 +208,7 @@ mod tests {
     fn what_is_no_regular_file_is_written_and_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (target, link) = (folder.path().join("target"), folder.path().join("link"));
-        fs::write(&target, "").unwrap();
+        fs::write(&target, "long before").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         Draft::create(&link).unwrap().write(b"new").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
