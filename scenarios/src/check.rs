@@ -55,8 +55,8 @@ pub struct CheckArgs {
     /// The store: embedded or spawn (a redis-server of this machine)
     #[arg(long, value_name = "STORE", default_value = "embedded")]
     pub redis: StoreKind,
-    /// What one stack's cases may take together; more on a busy machine
-    #[arg(long, value_name = "T", value_parser = parse_duration, default_value = "15s")]
+    /// What one stack's cases may take together; a quiet machine needs about 12 s
+    #[arg(long, value_name = "T", value_parser = parse_duration, default_value = "30s")]
     pub budget: Duration,
     /// Cases to try, by name [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", conflicts_with = "soak", value_parser = case_name)]
