@@ -60,12 +60,14 @@ pub struct Connection {
     pub outstanding: u32,
     /// Whether the current batch was counted as a timeout.
     pub is_late: bool,
+    /// Whether the last answer's body was so long that most of the next one's is better not read.
+    pub is_large: bool,
     /// Its answers' parser.
     pub parser: AnswerParser,
     /// The comparison of the current answer's body.
     pub body: BodyCheck,
-    /// What hooks made, and what is kept for them.
-    pub scripted: Scripted,
+    /// What hooks made, and what is kept for them; elsewhere it would only keep more interesting things out of the cache.
+    pub scripted: Option<Box<Scripted>>,
     /// Answers in the window.
     pub answers: u64,
     /// Whether it ever finished a batch.
@@ -158,9 +160,10 @@ impl Connection {
             is_queued: false,
             outstanding: 0,
             is_late: false,
+            is_large: false,
             parser: AnswerParser::new(),
             body: BodyCheck::default(),
-            scripted: Scripted::default(),
+            scripted: None,
             answers: 0,
             ever_answered: false,
             productive: false,
@@ -239,8 +242,10 @@ impl Connection {
     /// make another kind each time.
     #[inline]
     pub fn asked(&self, batch: &[Asked]) -> Asked {
-        if batch.len() == 1 && !self.scripted.batch.is_empty() {
-            return if self.scripted.batch.starts_with(b"HEAD ") { Asked::HeadOnly } else { Asked::Body };
+        if let Some(scripted) = self.scripted.as_ref().filter(|scripted| !scripted.batch.is_empty())
+            && batch.len() == 1
+        {
+            return if scripted.batch.starts_with(b"HEAD ") { Asked::HeadOnly } else { Asked::Body };
         }
         // An answer that nobody asked for is refused before it is parsed.
         let answered = batch.len().saturating_sub(self.outstanding as usize);
@@ -374,7 +379,7 @@ mod tests {
         for (request, asked) in
             [(&b"HEAD / HTTP/1.1\r\n\r\n"[..], Asked::HeadOnly), (b"GET / HTTP/1.1\r\n\r\n", Asked::Body)]
         {
-            connection.scripted.batch = request.to_vec();
+            connection.scripted.get_or_insert_default().batch = request.to_vec();
             connection.begin_batch(1, 0, 0);
             assert_eq!(connection.asked(&[Asked::Body]), asked);
         }

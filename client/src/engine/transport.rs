@@ -75,6 +75,20 @@ impl Transport {
         }
     }
 
+    /// Passes over what there is, at most as much as `void` is long, without copying it; over TCP only, where
+    /// `MSG_TRUNC` means that (tcp(7)).
+    pub fn discard(&mut self, void: &mut [u8]) -> Result<usize, Stall> {
+        let Self::Plain(socket) = self else { return self.recv(void) };
+        loop {
+            match recv(&*socket, &mut *void, RecvFlags::TRUNC) {
+                Ok((_, count)) => return Ok(count),
+                Err(Errno::AGAIN) => return Err(Stall::NotNow),
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Stall::Broken(ErrorKind::Read)),
+            }
+        }
+    }
+
     /// Whether nothing was left behind by a read of `count` bytes where `room` were asked for: the kernel then
     /// announces what comes after it, and asking again would be in vain.
     #[inline]

@@ -135,6 +135,38 @@ impl AnswerParser {
         }
     }
 
+    /// Whether the next byte belongs to a head.
+    pub fn is_at_head(&self) -> bool {
+        matches!(self.state, State::Head)
+    }
+
+    /// How many bytes of a body of known length are still to come, if the next byte is one of them.
+    #[inline]
+    pub fn body_remaining(&self) -> Option<u64> {
+        match &self.state {
+            State::Body { head: Head { framing: Framing::Length(remaining), .. }, .. } => Some(*remaining),
+            _ => None,
+        }
+    }
+
+    /// Takes so many bytes of [`Self::body_remaining`] as read; the answer, if these were the last.
+    pub fn skip(&mut self, count: u64) -> Option<Answer> {
+        let State::Body { head: Head { status, keep_alive, framing: Framing::Length(remaining) }, body_bytes } =
+            &mut self.state
+        else {
+            return None;
+        };
+        let taken = count.min(*remaining);
+        *remaining -= taken;
+        *body_bytes += taken;
+        let answer = Answer { status: *status, keep_alive: *keep_alive, body_bytes: *body_bytes };
+        let is_complete = *remaining == 0;
+        if is_complete {
+            self.reset();
+        }
+        is_complete.then_some(answer)
+    }
+
     /// The peer has closed: the answer that this completes, if any.
     pub fn end(&mut self) -> Option<Answer> {
         let State::Body { head: Head { status, framing: Framing::UntilEof, .. }, body_bytes } = self.state else {
@@ -337,6 +369,17 @@ mod tests {
     fn chunks_end_the_body_and_win_over_a_length() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n";
         assert_eq!(complete(&format!("{head}3\r\nabc\r\n0\r\n\r\n")).body_bytes, 3);
+    }
+
+    #[test]
+    fn a_body_may_be_passed_over() {
+        let mut parser = AnswerParser::new();
+        assert_eq!((parser.body_remaining(), parser.is_at_head()), (None, true));
+        assert_eq!(feed(&mut parser, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), Ok(Progress::Partial));
+        assert_eq!(parser.body_remaining(), Some(7));
+        assert_eq!(parser.skip(6), None);
+        assert_eq!(parser.skip(1), Some(Answer { status: 200, keep_alive: true, body_bytes: 10 }));
+        assert!(parser.is_at_head());
     }
 
     #[test]

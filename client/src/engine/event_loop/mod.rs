@@ -76,6 +76,10 @@ pub struct EventLoop<'run> {
     /// … and the connections that are free for it, the longest free first.
     free: VecDeque<usize>,
     buffer: Box<[u8]>,
+    /// Whether bodies need not be read: nobody wants to see them, and the kernel can pass over them.
+    may_discard: bool,
+    /// What such reads name as their buffer; never written to.
+    void: Box<[u8]>,
     tally: Tally,
     open_ns: Option<u64>,
     cpu_at_open_ns: u64,
@@ -100,7 +104,7 @@ impl<'run> EventLoop<'run> {
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, wake, EventData::new_u64(WAKE), EventFlags::IN)?;
-        let connections: Vec<Connection> =
+        let mut connections: Vec<Connection> =
             (thread..plan.connections).step_by(plan.threads as usize).map(Connection::new).collect();
         let arrivals = match plan.schedule {
             Schedule::Closed => None,
@@ -109,12 +113,19 @@ impl<'run> EventLoop<'run> {
                 Some(Arrivals::new(rate, arrival, seed, thread, share, start_ns + plan.lead_ns()))
             }
         };
+        let address = role.address.unwrap_or_else(|| plan.address.clone());
+        let wants = role.hooks.as_ref().map(|hooks| hooks.wants()).unwrap_or_default();
+        if wants.request || wants.response {
+            connections.iter_mut().for_each(|connection| connection.scripted = Some(Box::default()));
+        }
+        let is_tcp = matches!(address, Address::Tcp(_)) && plan.tls.is_none();
+        let may_discard = is_tcp && plan.expect_body.is_none() && !wants.response;
         Ok(Self {
             plan,
             edges,
-            address: role.address.unwrap_or_else(|| plan.address.clone()),
+            address,
+            wants,
             batch: role.batch.map_or(Cow::Borrowed(&plan.batch), Cow::Owned),
-            wants: role.hooks.as_ref().map(|hooks| hooks.wants()).unwrap_or_default(),
             hooks: role.hooks,
             epoll,
             connecting: 0,
@@ -124,6 +135,8 @@ impl<'run> EventLoop<'run> {
             free: VecDeque::new(),
             connections,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            may_discard,
+            void: vec![0; receiving::DISCARD_BYTES].into_boxed_slice(),
             open_ns: None,
             cpu_at_open_ns: 0,
             answers_seen: 0,

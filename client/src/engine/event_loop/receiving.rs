@@ -19,18 +19,39 @@ enum Next {
     Leave,
 }
 
+/// A body of which so much is still to come is not copied out of the kernel, if nobody wants to see it.
+const DISCARD_FROM_BYTES: u64 = 8 * 1024;
+
+/// Where a long body is expected, only so much is read at first: its head.
+const HEAD_ROOM_BYTES: usize = 1024;
+
+/// Most bytes that are passed over at once. The kernel writes nothing, so these pages are never touched.
+pub const DISCARD_BYTES: usize = 1 << 20;
+
 impl EventLoop<'_> {
     /// Reads what there is. `ended` says that the peer has closed, so that the end is to be looked for as well;
     /// otherwise the kernel announces what comes after a read that took everything.
     pub(super) fn on_readable(&mut self, slot: usize, ended: bool) {
         loop {
-            let Some(transport) = &mut self.connections[slot].transport else { return };
-            let count = match transport.recv(&mut self.buffer) {
+            let connection = &mut self.connections[slot];
+            let Some(transport) = &mut connection.transport else { return };
+            let rest = connection.parser.body_remaining().filter(|rest| *rest >= DISCARD_FROM_BYTES);
+            let discarded = rest.filter(|_| self.may_discard).map(|rest| rest.min(DISCARD_BYTES as u64) as usize);
+            let room = match discarded {
+                Some(room) => room,
+                None if connection.is_large && connection.parser.is_at_head() => HEAD_ROOM_BYTES,
+                None => READ_BYTES,
+            };
+            let received = match discarded {
+                Some(room) => transport.discard(&mut self.void[..room]),
+                None => transport.recv(&mut self.buffer[..room]),
+            };
+            let count = match received {
                 Ok(count) => count,
                 Err(Stall::NotNow) => return,
                 Err(Stall::Broken(kind)) => return self.fail(slot, kind),
             };
-            let is_drained = transport.is_drained(count, READ_BYTES) && !ended;
+            let is_drained = transport.is_drained(count, room) && !ended;
             let stop_ns = now_ns();
             self.notice_window();
             if count == 0 {
@@ -40,7 +61,11 @@ impl EventLoop<'_> {
                 return;
             }
             self.tally.read(count as u64, stop_ns);
-            if self.on_bytes(slot, count, stop_ns, ended) == Next::Leave || is_drained {
+            let next = match discarded {
+                Some(_) => self.on_discarded(slot, count as u64, stop_ns, ended),
+                None => self.on_bytes(slot, count, stop_ns, ended),
+            };
+            if next == Next::Leave || is_drained {
                 return;
             }
         }
@@ -48,7 +73,6 @@ impl EventLoop<'_> {
 
     /// Takes the answers that are in the first `count` bytes of the buffer.
     fn on_bytes(&mut self, slot: usize, count: usize, stop_ns: u64, ended: bool) -> Next {
-        let generation = self.connections[slot].generation;
         let mut used = 0;
         while used < count {
             if self.connections[slot].outstanding == 0 {
@@ -56,44 +80,64 @@ impl EventLoop<'_> {
                 self.fail(slot, ErrorKind::Protocol);
                 return Next::Leave;
             }
-            let (answer, taken) = match self.parse(slot, used, count) {
-                Ok(_) if self.connections[slot].scripted.received.is_too_long() => {
-                    self.fail(slot, ErrorKind::Protocol);
-                    return Next::Leave;
-                }
+            let progress = self.parse(slot, used, count);
+            if self.connections[slot].scripted.as_ref().is_some_and(|scripted| scripted.received.is_too_long()) {
+                self.fail(slot, ErrorKind::Protocol);
+                return Next::Leave;
+            }
+            match progress {
                 Ok(Progress::Partial) => return Next::Read,
-                Ok(Progress::Complete(answer, taken)) => (answer, taken),
+                Ok(Progress::Complete(answer, taken)) => {
+                    used += taken;
+                    if self.conclude(slot, answer, stop_ns, used < count, ended) == Next::Leave {
+                        return Next::Leave;
+                    }
+                }
                 Err(BadAnswer) => {
                     self.fail(slot, ErrorKind::Protocol);
                     return Next::Leave;
                 }
-            };
-            used += taken;
-            let is_written = self.connections[slot].phase == Phase::Awaiting;
-            let is_last = self.on_answer(slot, answer, stop_ns);
-            if is_last && used < count {
-                self.fail(slot, ErrorKind::Protocol);
-                return Next::Leave;
-            }
-            if !answer.keep_alive && !is_last {
-                // The rest of the batch has no answer.
-                self.fail(slot, ErrorKind::Eof);
-                return Next::Leave;
-            }
-            // After the answer to a batch of which half is written, the rest of it would be taken for the next one.
-            if !answer.keep_alive || (is_last && !is_written) {
-                self.replace(slot);
-                return Next::Leave;
-            }
-            if is_last && !ended {
-                self.send_next(slot);
-            }
-            // A failed write replaces the connection; what is left to read here was the old one's.
-            if self.connections[slot].generation != generation {
-                return Next::Leave;
             }
         }
         Next::Read
+    }
+
+    /// Passes over a part of a body that was not read.
+    fn on_discarded(&mut self, slot: usize, count: u64, stop_ns: u64, ended: bool) -> Next {
+        match self.connections[slot].parser.skip(count) {
+            Some(answer) => self.conclude(slot, answer, stop_ns, false, ended),
+            None => Next::Read,
+        }
+    }
+
+    /// Counts an answer and goes on: with the next batch, another connection, or the next answer. `is_followed` says that
+    /// more bytes came with it.
+    #[inline]
+    fn conclude(&mut self, slot: usize, answer: Answer, stop_ns: u64, is_followed: bool, ended: bool) -> Next {
+        let connection = &mut self.connections[slot];
+        let generation = connection.generation;
+        let is_written = connection.phase == Phase::Awaiting;
+        connection.is_large = self.may_discard && answer.body_bytes >= DISCARD_FROM_BYTES;
+        let is_last = self.on_answer(slot, answer, stop_ns);
+        if is_last && is_followed {
+            self.fail(slot, ErrorKind::Protocol);
+            return Next::Leave;
+        }
+        if !answer.keep_alive && !is_last {
+            // The rest of the batch has no answer.
+            self.fail(slot, ErrorKind::Eof);
+            return Next::Leave;
+        }
+        // After the answer to a batch of which half is written, the rest of it would be taken for the next one.
+        if !answer.keep_alive || (is_last && !is_written) {
+            self.replace(slot);
+            return Next::Leave;
+        }
+        if is_last && !ended {
+            self.send_next(slot);
+        }
+        // A failed write replaces the connection; what is left to read here was the old one's.
+        if self.connections[slot].generation == generation { Next::Read } else { Next::Leave }
     }
 
     #[inline]
@@ -104,10 +148,11 @@ impl EventLoop<'_> {
         if self.plan.expect_body.is_none() && !self.wants.response {
             return connection.parser.feed(bytes, asked, &mut |_: &[u8]| {});
         }
+        let wants_response = self.wants.response;
         let Connection { parser, body, scripted, .. } = connection;
         let mut parts = Parts {
             check: self.plan.expect_body.as_deref().map(|expected| (body, expected)),
-            received: self.wants.response.then_some(&mut scripted.received),
+            received: scripted.as_mut().filter(|_| wants_response).map(|scripted| &mut scripted.received),
         };
         parser.feed(bytes, asked, &mut parts)
     }
@@ -169,8 +214,8 @@ impl EventLoop<'_> {
 
     /// Shows an answer to the hook.
     fn show_answer(&mut self, slot: usize, status: u16) {
-        let Some(hooks) = &mut self.hooks else { return };
-        let received = &mut self.connections[slot].scripted.received;
+        let (Some(hooks), Some(scripted)) = (&mut self.hooks, &mut self.connections[slot].scripted) else { return };
+        let received = &mut scripted.received;
         received.status = status;
         received.finish();
         if let Err(error) = hooks.response(received) {

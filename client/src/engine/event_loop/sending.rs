@@ -100,7 +100,10 @@ impl EventLoop<'_> {
     pub(super) fn write_rest(&mut self, slot: usize) {
         let connection = &mut self.connections[slot];
         let Some(transport) = &mut connection.transport else { return };
-        let bytes = if self.wants.request { &connection.scripted.batch } else { &self.batch.bytes };
+        let bytes = match &connection.scripted {
+            Some(scripted) if self.wants.request => &scripted.batch,
+            _ => &self.batch.bytes,
+        };
         let mut outcome = Ok(());
         while outcome.is_ok() && connection.written < bytes.len() {
             outcome = transport.send(&bytes[connection.written..]).map(|written| connection.written += written);
@@ -127,7 +130,7 @@ impl EventLoop<'_> {
     /// Has the hook make a batch; false if there is nothing to send.
     fn make_batch(&mut self, slot: usize) -> bool {
         let Some(hooks) = &mut self.hooks else { return false };
-        let batch = &mut self.connections[slot].scripted.batch;
+        let batch = &mut self.connections[slot].scripted.get_or_insert_default().batch;
         batch.clear();
         if let Err(error) = hooks.request(batch) {
             self.failure = Some(error);
