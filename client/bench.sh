@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# CPU per request of stackload beside wrk, against one nginx worker on a CPU of its own, alternating; and of the bare
-# exchange: the same writes and reads with no parsing and no histogram, which is what the kernel leaves.
+# CPU per request of stackload beside wrk, against one server on a CPU of its own, alternating; and of the bare exchange:
+# the same writes and reads with no parsing and no histogram, which is what the kernel leaves. The server is the null stack
+# where it can be, as it is faster than any client, and one worker of nginx for what that does not do.
 #
 #   client/bench.sh [ROUNDS] [SECONDS] [CASE...]      defaults: 5 rounds of 2 s, all cases
 #
@@ -19,7 +20,7 @@ bare=${BARE:-$root/target/bench-client/release/examples/bare_exchange}
 for program in wrk nginx openssl taskset; do
     command -v "$program" >/dev/null || { echo "bench: $program is missing: apt install wrk nginx-light openssl util-linux" >&2; exit 2; }
 done
-for program in "$ours" "$bare"; do
+for program in "$ours" "$bare" "$bin/stack-null"; do
     [ -x "$program" ] || { echo "bench: $program is missing: just bench-client builds it" >&2; exit 2; }
 done
 
@@ -27,9 +28,11 @@ on_client_cpu=() on_server_cpu=()
 if [ "$(nproc)" -ge 2 ]; then on_server_cpu=(taskset -c 0) on_client_cpu=(taskset -c 1); fi
 
 folder=$(mktemp -d)
-server=
+servers=()
 finish() {
-    [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
+    for server in "${servers[@]}"; do
+        kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
+    done
     rm -rf "$folder"
 }
 trap finish EXIT
@@ -73,6 +76,11 @@ function response(status, headers, body) end
 EOF
 "${on_server_cpu[@]}" nginx -c "$folder/nginx.conf" -e "$folder/error.log" &
 server=$!
+servers+=("$server")
+mkfifo "$folder/null"
+"${on_server_cpu[@]}" "$bin/stack-null" --listen 127.0.0.1:0 >"$folder/null" &
+servers+=($!)
+read -r _ _ null <"$folder/null"
 until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
     kill -0 "$server" 2>/dev/null || { cat "$folder/error.log" >&2; exit 1; }
 done
@@ -91,19 +99,20 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b == "" || b == 0) print "-"; els
 echo "CPU microseconds per request, median of $rounds rounds of $seconds s; ratios are medians of each round's"
 printf '%-12s %10s %10s %10s %12s %12s\n' case wrk stackload bare ours/wrk ours/bare
 for case; do
-    connections=${case#*-} flags=() path=/${case%-*} url_base=http://127.0.0.1:$port
+    connections=${case#*-} flags=() path=/${case%-*} server=127.0.0.1:$port scheme=http
     case $case in
-        tls-*) path=/small url_base=https://127.0.0.1:$tls_port ;;
-        lua-*) path=/small flags=(-s "$folder/hooks.lua") ;;
+        small-*) path=/check server=$null ;;
+        lua-*) path=/check server=$null flags=(-s "$folder/hooks.lua") ;;
+        tls-*) path=/small server=127.0.0.1:$tls_port scheme=https ;;
     esac
     for name in wrk ours bare by_wrk by_bare; do : >"$folder/$name"; done
     for _ in $(seq "$rounds"); do
-        wrk_us=$(cost wrk -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$url_base$path")
-        our_us=$(cost "$ours" -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$url_base$path")
+        wrk_us=$(cost wrk -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$scheme://$server$path")
+        our_us=$(cost "$ours" -t1 -c"$connections" -d"$seconds" "${flags[@]}" "$scheme://$server$path")
         echo "$wrk_us" >>"$folder/wrk"; echo "$our_us" >>"$folder/ours"
         ratio "$our_us" "$wrk_us" >>"$folder/by_wrk"
         case $case in small-* | large-*)
-            bare_us=$(cost "$bare" "127.0.0.1:$port" "$path" "$connections" "$seconds")
+            bare_us=$(cost "$bare" "$server" "$path" "$connections" "$seconds")
             echo "$bare_us" >>"$folder/bare"
             ratio "$our_us" "$bare_us" >>"$folder/by_bare" ;;
         esac

@@ -15,6 +15,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use thiserror::Error;
 
 use super::arrivals::Arrivals;
@@ -43,7 +44,8 @@ const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFl
 /// There is something to read, if only the end.
 const READABLE: EventFlags = EventFlags::IN.union(ENDED);
 
-/// Marks the event of the descriptor that ends a wait; no slot has this number.
+/// Marks the events of descriptors that are no connection, the one that ends the run and the one that ticks; no slot has
+/// this number.
 const WAKE: u64 = u64::MAX;
 
 /// Why a loop ended before its time.
@@ -67,6 +69,10 @@ pub struct EventLoop<'run> {
     hooks: Option<Box<dyn Hooks>>,
     wants: Wants,
     epoll: OwnedFd,
+    /// Ends a wait every [`TICK_NS`]. A limit of the wait itself would have the kernel start and stop a timer each time.
+    _ticker: OwnedFd,
+    /// When it expires next, or a moment before.
+    tick_ns: u64,
     connections: Vec<Connection>,
     /// Connections that are being established.
     connecting: usize,
@@ -104,6 +110,12 @@ impl<'run> EventLoop<'run> {
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let ticker = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let every = Itimerspec { it_interval: timespec(TICK_NS), it_value: timespec(TICK_NS) };
+        let tick_ns = now_ns() + TICK_NS;
+        timerfd_settime(&ticker, TimerfdTimerFlags::empty(), &every)?;
+        // Announced each time it expires, and never read.
+        epoll::add(&epoll, &ticker, EventData::new_u64(WAKE), EventFlags::IN | EventFlags::ET)?;
         let mut connections: Vec<Connection> =
             (thread..plan.connections).step_by(plan.threads as usize).map(Connection::new).collect();
         let arrivals = match plan.schedule {
@@ -128,6 +140,8 @@ impl<'run> EventLoop<'run> {
             batch: role.batch.map_or(Cow::Borrowed(&plan.batch), Cow::Owned),
             hooks: role.hooks,
             epoll,
+            _ticker: ticker,
+            tick_ns,
             connecting: 0,
             timers: Timers::with_capacity(2 * connections.len()),
             tally: if arrivals.is_some() { Tally::open_loop() } else { Tally::new() },
@@ -154,10 +168,9 @@ impl<'run> EventLoop<'run> {
         self.notice_window();
         self.open_all(start_ns);
         let mut now = now_ns();
-        let mut tick_ns = now + TICK_NS;
         while now < self.edges.closed_ns() && self.failure.is_none() {
-            let wait = timespec(self.next_due_ns(tick_ns).saturating_sub(now));
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&wait)) {
+            let wait = self.next_due_ns().map(|due_ns| timespec(due_ns.saturating_sub(now)));
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(io::Error::from(error).into()),
             }
@@ -174,8 +187,8 @@ impl<'run> EventLoop<'run> {
                 self.on_task(task);
             }
             self.send_due();
-            if woke_ns >= tick_ns {
-                tick_ns = woke_ns + TICK_NS;
+            if woke_ns >= self.tick_ns {
+                self.tick_ns += (woke_ns - self.tick_ns).next_multiple_of(TICK_NS).max(TICK_NS);
                 self.give_up_connecting(woke_ns);
                 self.count_timeouts(woke_ns);
                 self.show_seconds(woke_ns);
@@ -204,13 +217,12 @@ impl<'run> EventLoop<'run> {
         LoopOutcome { tally: self.tally, connections, hooks: self.hooks }
     }
 
-    /// When there is something to do even if nothing happens.
-    fn next_due_ns(&self, tick_ns: u64) -> u64 {
-        let task_ns = self.timers.next_ns().unwrap_or(u64::MAX);
+    /// When there is something to do even if nothing happens, ticks aside.
+    fn next_due_ns(&self) -> Option<u64> {
         // Without a free connection it is the next answer that matters.
         let may_send = !self.free.is_empty() && !self.is_stopped && !self.plan.budget.is_spent();
-        let arrivals = self.arrivals.as_ref().filter(|_| may_send);
-        tick_ns.min(task_ns).min(arrivals.map_or(u64::MAX, Arrivals::next_ns))
+        let arrival_ns = self.arrivals.as_ref().filter(|_| may_send).map(Arrivals::next_ns);
+        arrival_ns.into_iter().chain(self.timers.next_ns()).min()
     }
 
     /// Sees whether the window has opened since the last look.
