@@ -60,7 +60,7 @@ bench-client *options:
     cargo build --release --locked --package stackload --example bare_exchange --target-dir target/bench-client
     client/bench.sh "$@"
 
-# the self-test's traps sprung on other load generators: what docs/selftest.md shows
+# the self-test's traps sprung on other load generators, as Markdown
 compare-clients:
     cargo xtask compare-clients
 
