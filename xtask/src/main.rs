@@ -31,7 +31,7 @@ type Verb = (&'static str, &'static str, fn(&[OsString]) -> Result<ExitCode>);
 
 const VERBS: &[Verb] = &[
     ("bench-all", "build all, measure the default stacks with the main scenarios, print the table", bench::all),
-    ("bench-quick", "the same in about a minute: fewer connections, one short trial each", bench::quick),
+    ("bench-quick", "the same in about two minutes: fewer connections, one short trial each", bench::quick),
     (
         "bench-stacks",
         "the whole field over redis-server: one worker pinned, then all CPUs",

@@ -90,7 +90,7 @@ function hooks.wants()
    return type(request) == "function", type(response) == "function", type(delay) == "function"
 end
 
--- False if there is nothing to be done.
+-- Runs in the main state, after the report.
 function hooks.done(summary, latency, requests)
    if type(done) == "function" then
       done(summary, latency, requests)
