@@ -58,6 +58,9 @@ error_log $folder/error.log;
 events { worker_connections 10000; }
 http {
     access_log off;
+    # As Debian configures it: a file is sent without a copy, together with its head.
+    sendfile on;
+    tcp_nopush on;
     keepalive_requests 1000000000;
     client_body_temp_path $folder; proxy_temp_path $folder; fastcgi_temp_path $folder; uwsgi_temp_path $folder; scgi_temp_path $folder;
     server {

@@ -94,6 +94,12 @@ impl Load {
         self
     }
 
+    /// Without ever sleeping: each thread keeps a CPU busy.
+    pub fn spinning(mut self) -> Self {
+        self.options.spins = true;
+        self
+    }
+
     /// Sending this instead of a GET of the URL.
     pub fn batch(mut self, batch: Batch) -> Self {
         self.batch = Some(batch);
@@ -130,7 +136,7 @@ impl Load {
         let plan = Arc::new(plan);
         let outcome = run::run(&plan, roles, &options, &mut Signals::none()?, || ())?.outcome;
         let raw = outcome.latencies.distribution(u64::MAX);
-        let verdict = verdict::judge(&outcome, &raw, options.expect_status.is_some());
+        let verdict = verdict::judge(&outcome, &raw, &options);
         Ok(result_file::assemble(&options, &plan, Vec::new(), &outcome, &raw, verdict))
     }
 }
@@ -174,6 +180,7 @@ pub fn prepare(options: &Options, script: Option<&Script>) -> Result<(Plan, Vec<
         expect_status: options.expect_status,
         expect_body: options.expect_body.clone(),
         budget: Budget::new(options.requests.map(|requests| requests.div_ceil(u64::from(depth)))),
+        spins: options.spins,
         live: None,
     };
     Ok((plan, roles))

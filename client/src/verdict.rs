@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::Options;
 use crate::extended::Extended;
 use crate::latency::Distribution;
 use crate::outcome::Outcome;
@@ -18,11 +19,11 @@ const LAG_MAX_US: u64 = 1000;
 const THREAD_BUSY_MAX: f64 = 0.95;
 
 /// Judges a run. Whoever expects a status of 400 or above does not want it counted as an error.
-pub fn judge(outcome: &Outcome, raw: &Distribution, expects_status: bool) -> ClientVerdict {
+pub fn judge(outcome: &Outcome, raw: &Distribution, options: &Options) -> ClientVerdict {
     let reasons = [
         (ClientVerdictKind::Starved, starved(outcome)),
-        (ClientVerdictKind::Errors, errors(outcome, expects_status)),
-        (ClientVerdictKind::ClientLimited, client_limited(outcome, raw)),
+        (ClientVerdictKind::Errors, errors(outcome, options.expect_status.is_some())),
+        (ClientVerdictKind::ClientLimited, client_limited(outcome, raw, options.spins)),
     ];
     let worst = reasons.into_iter().find_map(|(kind, reason)| Some(ClientVerdict { kind, reason: reason? }));
     worst.unwrap_or(ClientVerdict { kind: ClientVerdictKind::Ok, reason: String::new() })
@@ -62,8 +63,8 @@ fn errors(outcome: &Outcome, expects_status: bool) -> Option<String> {
     (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
-fn client_limited(outcome: &Outcome, raw: &Distribution) -> Option<String> {
-    if outcome.busiest_thread >= THREAD_BUSY_MAX {
+fn client_limited(outcome: &Outcome, raw: &Distribution, spins: bool) -> Option<String> {
+    if !spins && outcome.busiest_thread >= THREAD_BUSY_MAX {
         let percent = outcome.busiest_thread * 100.0;
         return Some(format!("an event loop used {percent:.1} % of its CPU: more threads (-t) or CPUs may go faster"));
     }

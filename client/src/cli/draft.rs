@@ -47,6 +47,7 @@ impl Draft {
             thresholds: Vec::new(),
             warmup_ns: 0,
             spread_ns: 0,
+            spins: false,
             watch: Vec::new(),
             expect_status: None,
             expect_body: None,
@@ -80,6 +81,7 @@ impl Draft {
             // A batch has one latency anyway.
             Name::BatchLatency => {}
             Name::Verify => self.options.verify = true,
+            Name::Spin => self.options.spins = true,
             Name::WrkCorrection => self.options.wrk_correction = true,
             Name::Version => self.options.version = true,
             Name::Help => return Err(self.usage(None)),
@@ -128,6 +130,7 @@ impl Draft {
             | Name::Uncorrected
             | Name::BatchLatency
             | Name::Verify
+            | Name::Spin
             | Name::Version
             | Name::Help
             | Name::WrkCorrection

@@ -40,6 +40,7 @@ Usage: stackload <options> <url>
         --seed         <N> Of the poisson arrivals (0)
         --ramp       <A:B> Change the rate from A to B over the duration
 
+        --spin             Never sleep: each thread keeps a CPU of its own busy
         --requests     <N> Stop after so many, if that is sooner
         --unix-socket  <F> Connect to the unix socket F instead of the URL's host
         --verify           Refuse servers without a valid certificate
@@ -102,6 +103,8 @@ pub struct Options {
     pub warmup_ns: u64,
     /// Time over which the first requests are spread.
     pub spread_ns: u64,
+    /// Whether the event loops never sleep.
+    pub spins: bool,
     /// Process trees to account, by name.
     pub watch: Vec<(String, u32)>,
     /// The status every answer must have.
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn a_prefix_of_wrks_options_is_never_taken_away_by_ours() {
         assert_eq!(options(&["--s", "x", URL]).script, Some(PathBuf::from("x")));
-        assert_eq!(options(&["--sp", "1s", URL]).spread_ns, NS_PER_S);
+        assert_eq!(options(&["--spr", "1s", URL]).spread_ns, NS_PER_S);
         assert_eq!(options(&["--warm=20ms", URL]).warmup_ns, 20_000_000);
     }
 

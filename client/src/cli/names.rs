@@ -33,6 +33,7 @@ pub enum Name {
     Hgrm,
     Ndjson,
     FailIf,
+    Spin,
 }
 
 /// Whether an option has an argument.
@@ -74,6 +75,7 @@ const OWN_OPTIONS: &[(&str, Name, Takes)] = &[
     ("fail-if", Name::FailIf, Takes::Value),
     ("json", Name::Json, Takes::Value),
     ("warmup", Name::Warmup, Takes::Value),
+    ("spin", Name::Spin, Takes::Nothing),
     ("spread", Name::Spread, Takes::Value),
     ("watch-tree", Name::WatchTree, Takes::Value),
     ("expect-status", Name::ExpectStatus, Takes::Value),

@@ -11,13 +11,14 @@
 //!
 //! # Layout
 //! - [`EventLoop`]: turns, connecting, sending, receiving; [`connection`]: what it knows of each connection.
-//! - [`transport`]: sockets, with TLS or without; [`arrivals`]: when requests are due; [`hooks`]: who may decide what
+//! - `pace`: how long a loop sleeps; [`transport`]: sockets, with TLS or without; [`arrivals`]: when requests are due; [`hooks`]: who may decide what
 //!   is sent; [`timers`]: what is to be done later.
 
 pub mod arrivals;
 mod connection;
 mod event_loop;
 pub mod hooks;
+mod pace;
 mod timers;
 pub mod transport;
 
@@ -95,6 +96,8 @@ pub struct Plan {
     pub expect_body: Option<Vec<u8>>,
     /// How many batches may be sent.
     pub budget: Budget,
+    /// Whether the loops never sleep.
+    pub spins: bool,
     /// Who looks on.
     pub live: Option<Live>,
 }

@@ -83,6 +83,29 @@ enum State {
     Body { head: Head, body_bytes: u64 },
 }
 
+/// The last head that came in one piece, and what it meant: servers say the same each time, but for the date once a second,
+/// and to compare is cheaper than to parse. Parsers that take answers to the same requests share one.
+#[derive(Debug, Default)]
+pub struct LastHead {
+    bytes: Vec<u8>,
+    meaning: Option<(Asked, Head)>,
+}
+
+impl LastHead {
+    /// The head at the beginning of these bytes, if it is the same, and its length.
+    #[inline]
+    fn recall(&self, bytes: &[u8], asked: Asked) -> Option<(Head, usize)> {
+        let (_, head) = self.meaning.filter(|(known, _)| *known == asked)?;
+        bytes.starts_with(&self.bytes).then_some((head, self.bytes.len()))
+    }
+
+    fn remember(&mut self, bytes: &[u8], asked: Asked, head: Head) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.meaning = Some((asked, head));
+    }
+}
+
 /// The parser of one connection's answers.
 #[derive(Debug)]
 pub struct AnswerParser {
@@ -105,6 +128,22 @@ impl AnswerParser {
 
     /// Takes bytes as they arrived; what is in them goes to `sink`.
     pub fn feed(&mut self, bytes: &[u8], asked: Asked, sink: &mut impl Sink) -> Result<Progress, BadAnswer> {
+        self.take(bytes, asked, None, sink)
+    }
+
+    /// As [`Self::feed`] where nobody wants to see what is in the bytes: a head like the last one is not parsed again.
+    #[inline]
+    pub fn feed_unseen(&mut self, bytes: &[u8], asked: Asked, last: &mut LastHead) -> Result<Progress, BadAnswer> {
+        self.take(bytes, asked, Some(last), &mut |_: &[u8]| {})
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        asked: Asked,
+        mut last: Option<&mut LastHead>,
+        sink: &mut impl Sink,
+    ) -> Result<Progress, BadAnswer> {
         let mut used = 0;
         loop {
             match &mut self.state {
@@ -120,7 +159,7 @@ impl AnswerParser {
                     return Ok(Progress::Complete(answer, used));
                 }
                 State::Head => {
-                    let Some((head, taken)) = self.take_head(&bytes[used..], asked, sink)? else {
+                    let Some((head, taken)) = self.take_head(&bytes[used..], asked, last.as_deref_mut(), sink)? else {
                         return Ok(Progress::Partial);
                     };
                     used += taken;
@@ -181,12 +220,21 @@ impl AnswerParser {
         &mut self,
         bytes: &[u8],
         asked: Asked,
+        last: Option<&mut LastHead>,
         sink: &mut impl Sink,
     ) -> Result<Option<(Head, usize)>, BadAnswer> {
         if self.partial.is_empty() {
+            if let Some(known) = last.as_ref().and_then(|last| last.recall(bytes, asked)) {
+                return Ok(Some(known));
+            }
             let parsed = parse_head(bytes, asked, sink)?;
-            if parsed.is_none() {
-                self.partial.extend_from_slice(bytes);
+            match parsed {
+                // Interim ones come between two answers, and would displace theirs.
+                Some((head, length)) if head.status >= 200 => {
+                    last.into_iter().for_each(|last| last.remember(&bytes[..length], asked, head));
+                }
+                Some(_) => {}
+                None => self.partial.extend_from_slice(bytes),
             }
             return Ok(parsed);
         }

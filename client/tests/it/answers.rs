@@ -1,6 +1,6 @@
 //! The parsers, on any bytes split anywhere.
 
-use ::stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, Progress};
+use ::stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, LastHead, Progress};
 use ::stackload::http::chunked::{BadChunk, Chunked};
 use ::stackload::http::request::Batch;
 use ::stackload::threshold;
@@ -82,6 +82,20 @@ proptest! {
     #[test]
     fn an_answer_byte_by_byte_means_the_same(bytes in answers()) {
         prop_assert_eq!(parse(bytes.chunks(1)), parse(split(&bytes, &[]).into_iter()));
+    }
+
+    #[test]
+    fn an_answer_means_the_same_after_one_with_the_same_head(
+        answers in prop::collection::vec(answers(), 1..4),
+        order in prop::collection::vec((any::<usize>(), any::<bool>()), 1..8),
+    ) {
+        let mut last = LastHead::default();
+        for (which, to_head) in order {
+            let bytes = &answers[which % answers.len()];
+            let asked = if to_head { Asked::HeadOnly } else { Asked::Body };
+            let alone = AnswerParser::new().feed(bytes, asked, &mut |_: &[u8]| {});
+            prop_assert_eq!(AnswerParser::new().feed_unseen(bytes, asked, &mut last), alone);
+        }
     }
 
     #[test]

@@ -21,9 +21,11 @@ use thiserror::Error;
 use super::arrivals::Arrivals;
 use super::connection::{Connection, Phase};
 use super::hooks::{HookError, Hooks, Wants};
+use super::pace::Pace;
 use super::timers::{Task, Timers};
 use super::{Address, Edges, LoopOutcome, Plan, Role, Schedule};
 use crate::clock::{now_ns, thread_cpu_ns, timespec};
+use crate::http::answer::LastHead;
 use crate::http::request::Batch;
 use crate::result::ErrorKind;
 use crate::tally::{RATE_SAMPLE_MS, Tally};
@@ -77,11 +79,13 @@ pub struct EventLoop<'run> {
     /// Connections that are being established.
     connecting: usize,
     timers: Timers,
+    pace: Pace,
     /// In the open loop: what is due next, …
     arrivals: Option<Arrivals>,
     /// … and the connections that are free for it, the longest free first.
     free: VecDeque<usize>,
     buffer: Box<[u8]>,
+    last_head: LastHead,
     /// Whether bodies need not be read: nobody wants to see them, and the kernel can pass over them.
     may_discard: bool,
     /// What such reads name as their buffer; never written to.
@@ -144,11 +148,13 @@ impl<'run> EventLoop<'run> {
             tick_ns,
             connecting: 0,
             timers: Timers::with_capacity(2 * connections.len()),
+            pace: Pace::new(plan.spins),
             tally: if arrivals.is_some() { Tally::open_loop() } else { Tally::new() },
             arrivals,
             free: VecDeque::new(),
             connections,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            last_head: LastHead::default(),
             may_discard,
             void: vec![0; receiving::DISCARD_BYTES].into_boxed_slice(),
             open_ns: None,
@@ -169,12 +175,15 @@ impl<'run> EventLoop<'run> {
         self.open_all(start_ns);
         let mut now = now_ns();
         while now < self.edges.closed_ns() && self.failure.is_none() {
-            let wait = self.next_due_ns().map(|due_ns| timespec(due_ns.saturating_sub(now)));
+            let due_ns = self.next_due_ns();
+            let wait = self.pace.wait_ns(due_ns, now).map(timespec);
             match epoll::wait(&self.epoll, spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(io::Error::from(error).into()),
             }
             let woke_ns = now_ns();
+            self.pace.woke(!events.is_empty(), woke_ns);
+            let has_work = !events.is_empty() || due_ns.is_some_and(|due_ns| due_ns <= woke_ns);
             self.notice_window();
             for event in events.drain(..) {
                 self.on_event(event.data.u64(), event.flags);
@@ -198,7 +207,9 @@ impl<'run> EventLoop<'run> {
             }
             self.tally.sample_rate(woke_ns);
             now = now_ns();
-            self.tally.turn(now - woke_ns);
+            if has_work {
+                self.tally.turn(now - woke_ns);
+            }
         }
         match self.failure.take() {
             Some(failure) => Err(failure.into()),

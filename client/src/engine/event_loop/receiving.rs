@@ -36,7 +36,12 @@ impl EventLoop<'_> {
             let connection = &mut self.connections[slot];
             let Some(transport) = &mut connection.transport else { return };
             let rest = connection.parser.body_remaining().filter(|rest| *rest >= DISCARD_FROM_BYTES);
-            let discarded = rest.filter(|_| self.may_discard).map(|rest| rest.min(DISCARD_BYTES as u64) as usize);
+            // One byte more than the last answer has: a read that is not filled has taken everything, and one that is
+            // has found what nobody asked for.
+            let spare = u64::from(connection.outstanding == 1);
+            let discarded = rest
+                .filter(|_| self.may_discard)
+                .map(|rest| rest.saturating_add(spare).min(DISCARD_BYTES as u64) as usize);
             let room = match discarded {
                 Some(room) => room,
                 None if connection.is_large && connection.parser.is_at_head() => HEAD_ROOM_BYTES,
@@ -104,8 +109,10 @@ impl EventLoop<'_> {
 
     /// Passes over a part of a body that was not read.
     fn on_discarded(&mut self, slot: usize, count: u64, stop_ns: u64, ended: bool) -> Next {
-        match self.connections[slot].parser.skip(count) {
-            Some(answer) => self.conclude(slot, answer, stop_ns, false, ended),
+        let parser = &mut self.connections[slot].parser;
+        let is_followed = parser.body_remaining().is_some_and(|rest| rest < count);
+        match parser.skip(count) {
+            Some(answer) => self.conclude(slot, answer, stop_ns, is_followed, ended),
             None => Next::Read,
         }
     }
@@ -146,7 +153,7 @@ impl EventLoop<'_> {
         let connection = &mut self.connections[slot];
         let asked = connection.asked(&self.batch.asked);
         if self.plan.expect_body.is_none() && !self.wants.response {
-            return connection.parser.feed(bytes, asked, &mut |_: &[u8]| {});
+            return connection.parser.feed_unseen(bytes, asked, &mut self.last_head);
         }
         let wants_response = self.wants.response;
         let Connection { parser, body, scripted, .. } = connection;
