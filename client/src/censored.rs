@@ -16,6 +16,8 @@ pub struct Observed {
     answered: Histogram<u64>,
     /// Ages of the requests that had no answer when the client stopped. Their latencies would have been longer.
     unanswered: Histogram<u64>,
+    /// How many of them were due and never sent.
+    unsent: u64,
 }
 
 /// A percentile.
@@ -28,9 +30,10 @@ pub struct Percentile {
 }
 
 impl Observed {
-    /// Of answers that took so long, and of requests without an answer that were so old.
-    pub fn new(answered: Histogram<u64>, unanswered: Histogram<u64>) -> Self {
-        Self { answered, unanswered }
+    /// Of answers that took so long, and of requests without an answer that were so old, so many of which were never
+    /// sent.
+    pub fn new(answered: Histogram<u64>, unanswered: Histogram<u64>, unsent: u64) -> Self {
+        Self { answered, unanswered, unsent }
     }
 
     /// The distributions of a result file: from the intended instants in the open loop, raw in the closed one.
@@ -42,7 +45,8 @@ impl Observed {
             Some(corrected) => decode(corrected).context("histograms.corrected")?,
             None => decode(&result.histograms.raw).context("histograms.raw")?,
         };
-        Ok(Self { answered, unanswered: decode(&result.censored.ages).context("censored.ages")? })
+        let unanswered = decode(&result.censored.ages).context("censored.ages")?;
+        Ok(Self { answered, unanswered, unsent: result.censored.unsent })
     }
 
     /// All runs in one; `None` for none.
@@ -54,23 +58,26 @@ impl Observed {
         for run in runs {
             merge(&mut all.answered, &run.answered);
             merge(&mut all.unanswered, &run.unanswered);
+            all.unsent += run.unsent;
         }
         Some(all)
     }
 
     /// The smallest latency that a share `q` of the requests did not exceed. A request without an answer counts as
-    /// longer than any value below its age and is left out above it: what it would have taken is not known. Where so
-    /// many are without an answer that the rank falls among them, the value is a lower bound; there they count by their
-    /// ages.
+    /// longer than any value below its age and is left out above it: what it would have taken is not known. Those that
+    /// were never sent are not left out, however young: they stood behind all others, in a queue that may have been
+    /// growing. Where so many are without an answer that the rank falls among them, the value is a lower bound; there
+    /// they count by their ages.
     pub fn quantile(&self, q: f64) -> Option<Percentile> {
-        let mut longer = self.unanswered.len();
+        let mut younger = 0;
         let mut ages = self.unanswered.iter_recorded().peekable();
         let mut answered = 0;
         for value in self.answered.iter_recorded() {
             answered += value.count_at_value();
             while let Some(age) = ages.next_if(|age| age.value_iterated_to() <= value.value_iterated_to()) {
-                longer -= age.count_at_value();
+                younger += age.count_at_value();
             }
+            let longer = self.unsent.max(self.unanswered.len() - younger);
             if answered as f64 >= q * (self.answered.len() + longer) as f64 {
                 return Some(Percentile { us: value.value_iterated_to() as f64, is_lower_bound: false });
             }
@@ -112,7 +119,7 @@ mod tests {
             }
             histogram
         };
-        Observed::new(histogram(answered), histogram(unanswered))
+        Observed::new(histogram(answered), histogram(unanswered), 0)
     }
 
     fn exactly(us: f64) -> Option<Percentile> {
@@ -149,6 +156,14 @@ mod tests {
         let alone = latencies(&[(100, 98), (200, 2)], &[]);
         assert_eq!(alone.quantile(0.97), exactly(100.0));
         assert_eq!(latencies(&[(100, 98), (200, 2)], &[(150, 2)]).quantile(0.97), exactly(200.0));
+    }
+
+    #[test]
+    fn requests_that_were_never_sent_count_as_longer_than_all_others() {
+        let mut overloaded = latencies(&[(100, 500), (1000, 100)], &[(50, 300), (900, 100)]);
+        overloaded.unsent = 400;
+        assert_eq!(overloaded.quantile(0.5), exactly(100.0));
+        assert_eq!(overloaded.quantile(0.9), Some(Percentile { us: 900.0, is_lower_bound: true }));
     }
 
     #[test]

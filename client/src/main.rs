@@ -73,7 +73,7 @@ fn measure(options: &Options) -> Result<ExitCode> {
     let Finished { outcome, ending, hooks } = run::run(&plan, roles, options, &mut signals, started)?;
     flush(script.as_ref());
     let raw = outcome.latencies.distribution(u64::MAX);
-    let verdict = verdict::judge(&outcome, &raw, &options);
+    let verdict = verdict::judge(&outcome, &raw, options);
     let printed = report::latencies(&outcome, &plan, options);
     let figures = WrkFigures::of(&outcome, &printed, options);
     print(&figures.text());

@@ -203,7 +203,7 @@ fn schedule_line(rate: Rate, outcome: &Outcome) -> String {
 /// The percentiles that are only known to be at least so much, because requests without an answer are among them.
 fn censored_line(outcome: &Outcome) -> Option<String> {
     let answered = hdr_of(outcome.corrected.as_ref().unwrap_or(&outcome.latencies).iter());
-    let observed = Observed::new(answered, outcome.unanswered());
+    let observed = Observed::new(answered, outcome.unanswered(), outcome.unsent_ages.len());
     let percentiles = [50.0, 90.0, 99.0].map(|percent| (percent, observed.quantile(percent / 100.0)));
     let bounds = percentiles.into_iter().filter_map(|(percent, found)| {
         let found = found.filter(|found| found.is_lower_bound)?;

@@ -1,9 +1,10 @@
-//! The load client's answer parser: any bytes, split anywhere, give the same answer and never a panic.
+//! The load client's answer parser: any bytes, split anywhere, or after an answer with the same head, give the same
+//! answer and never a panic.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, Progress};
+use stackload::http::answer::{Answer, AnswerParser, Asked, BadAnswer, LastHead, Progress};
 
 /// The first answer, its body and how many bytes it took, when the bytes arrive in these pieces.
 fn parse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Result<Option<Answer>, BadAnswer>, Vec<u8>, usize) {
@@ -24,4 +25,8 @@ fuzz_target!(|data: &[u8]| {
     let whole = parse(std::iter::once(bytes));
     let split = parse(bytes.chunks(usize::from(size) + 1));
     assert_eq!(whole, split);
+    let mut last = LastHead::default();
+    let mut unseen = || AnswerParser::new().feed_unseen(bytes, Asked::Body, &mut last);
+    let (first, again) = (unseen(), unseen());
+    assert_eq!(first, again);
 });

@@ -56,7 +56,7 @@ mod tests {
 
     /// Wakes with these latenesses in turn; how often the loop woke early.
     fn early_wakes(pace: &mut Pace, lateness_ns: impl Fn(u64) -> u64, wakes: u64) -> u64 {
-        let is_early = |wake| {
+        let mut is_early = |wake| {
             let due_ns = (wake + 1) * 1_000_000;
             let wait_ns = pace.wait_ns(Some(due_ns), due_ns - 1_000_000).unwrap();
             let woke_ns = due_ns - 1_000_000 + wait_ns + lateness_ns(wake);

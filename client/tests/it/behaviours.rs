@@ -9,6 +9,9 @@ use crate::server::{OK, OK_BODY, Server, Then};
 use crate::stackload::{Run, errors, load};
 use crate::wait::wait_until;
 
+/// Bytes of a long body.
+const LONG: usize = 100_000;
+
 /// A short run with two connections.
 fn short(server: &Server, more: &[&str]) -> (LoadResult, Run) {
     let url = server.url();
@@ -147,6 +150,31 @@ fn bytes_nobody_asked_for_are_a_protocol_error_and_the_answer_counts() {
     let (result, _) = short(&server, &[]);
     assert!(result.requests > 2);
     assert!(errors(&result, ErrorKind::Protocol) >= result.requests.min(2), "{:?}", result.errors);
+}
+
+#[test]
+fn a_byte_too_many_after_a_long_body_is_a_protocol_error_and_the_answer_counts() {
+    // So long that it is passed over in the kernel.
+    let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n").into_bytes(), vec![b'x'; LONG + 1]];
+    let server = Server::answering(answer.concat().leak());
+    let (result, _) = short(&server, &[]);
+    assert!(result.requests > 2);
+    let broken = errors(&result, ErrorKind::Protocol);
+    assert!(broken >= 2 && result.requests_total.abs_diff(broken) <= 2, "{} and {:?}", result.requests, result.errors);
+}
+
+#[test]
+fn long_bodies_one_after_another_are_one_request_each() {
+    let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n").into_bytes(), vec![b'x'; LONG]];
+    let server = Server::answering(answer.concat().leak());
+    let (result, _) = short(&server, &[]);
+    assert_clean(&result);
+    assert!(
+        server.requests() as u64 - result.requests_total <= 2,
+        "{} of {}",
+        result.requests_total,
+        server.requests()
+    );
 }
 
 #[test]

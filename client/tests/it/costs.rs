@@ -124,6 +124,27 @@ fn a_process_that_is_not_there_is_an_error_before_the_run() {
 }
 
 #[test]
+fn a_timeout_of_an_hour_costs_no_memory() {
+    // wrk keeps a counter for each of its microseconds, and cannot start.
+    let server = Server::answering(crate::server::OK);
+    let rss = |timeout| load(&["-t1", "-c1", "-d100ms", "--timeout", timeout, &server.url()]).0.client.rss_peak_bytes;
+    let (short, long) = (rss("1s"), rss("1h"));
+    assert!(long < short + (4 << 20), "{short} and {long}");
+}
+
+#[test]
+fn a_thread_that_cannot_be_created_is_exit_code_2() {
+    let server = Server::delaying(Duration::from_millis(1));
+    let url = server.url();
+    // No machine has room for such a stack.
+    let output =
+        command(&["-t1", "-c1", "-d5", &url]).env("RUST_MIN_STACK", (1u64 << 60).to_string()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.starts_with("unable to create thread 0: "), "{stderr}");
+}
+
+#[test]
 fn a_limit_of_descriptors_that_is_too_low_is_refused() {
     let server = Server::delaying(Duration::from_millis(1));
     let script = format!("ulimit -n 80; exec {} -t1 -c100 -d5 {}", env!("CARGO_BIN_EXE_stackload"), server.url());

@@ -81,6 +81,48 @@ fn a_ramp_sends_as_many_as_its_mean() {
 }
 
 #[test]
+fn a_rate_above_what_the_server_can_carry_makes_the_wait_grow_steadily() {
+    // Two connections of 100 answers a second each, and twice as many requests.
+    let server = Server::delaying(Duration::from_millis(10));
+    let url = server.url();
+    let (result, run) = load(&["-t1", "-c2", "-d2", "-R400", "--latency", &url]);
+    let corrected = result.latency_corrected_us.unwrap();
+    // What is answered t seconds after the beginning was due t/2 seconds after it: half a second on average, one at the
+    // end; a server that is slower than it means to be makes them wait longer.
+    assert!((450_000.0..900_000.0).contains(&corrected.mean), "{corrected:?}");
+    assert!(corrected.max >= 900_000 && result.latency_us.p50 < 100_000, "{corrected:?} {:?}", result.latency_us);
+    assert!(result.censored.unsent >= 350, "{:?}", result.censored);
+    // The last of the 800 that were due were never sent, so that nothing is known of the upper percentiles.
+    assert!(run.stdout.contains("With the requests that were never answered: p"), "{}", run.stdout);
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_keeps_its_rate_and_costs_no_cpu() {
+    // wrk2 never notices, and spins.
+    let server = Server::start(|peer| {
+        peer.send(OK);
+        if peer.earlier == 4 { Then::Close } else { Then::Stay }
+    });
+    let url = server.url();
+    let (result, _) = load(&["-t1", "-c4", "-d2", "-R100", &url]);
+    assert!((150..=201).contains(&result.requests), "{}", result.requests);
+    let closes = errors(&result, ErrorKind::Eof) + errors(&result, ErrorKind::Read) + errors(&result, ErrorKind::Write);
+    assert!(closes >= result.requests / 5 - 4, "{:?}", result.errors);
+    assert!(result.client.cpu_s < result.window_s / 2.0, "{:?}", result.client);
+}
+
+#[test]
+fn a_loop_that_spins_is_not_judged_by_the_cpu_it_uses() {
+    let server = Server::answering(OK);
+    let url = server.url();
+    let (result, _) = load(&["-t1", "-c4", "-d1", "-R100", "--spin", &url]);
+    assert!((75..=101).contains(&result.requests), "{}", result.requests);
+    assert!(!result.verdict.reason.contains("of its CPU"), "{:?}", result.verdict);
+    // More than any sleeping loop: it had a core as far as the machine had one to give.
+    assert!(result.client.cpu_s > 0.2, "{:?}", result.client);
+}
+
+#[test]
 fn idle_connections_are_no_timeouts() {
     let server = Server::answering(OK);
     let url = server.url();

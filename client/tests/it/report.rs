@@ -1,7 +1,17 @@
-//! wrk's report from known figures, byte for byte.
+//! wrk's report from known figures, and from those that wrk itself had, byte for byte.
+
+use std::io::Write as _;
+use std::process::Child;
+use std::thread;
+use std::time::Duration;
 
 use ::stackload::latency::Distribution;
 use ::stackload::report::WrkFigures;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::server::{OK, Server, Then};
+use crate::stackload::{Run, command, run_wrk, wrk_command};
+use crate::wait::wait_until;
 
 fn figures<'run>(latency: &'run Distribution, rates: &'run Distribution) -> WrkFigures<'run> {
     WrkFigures {
@@ -79,4 +89,138 @@ Requests/sec:      1.96
 Transfer/sec:     219.67B
 ";
     assert_eq!(text, expected);
+}
+
+/// Has wrk say below its report what it made it of.
+const DUMP: &str = "
+function done(summary, latency, requests)
+   local e = summary.errors
+   print('@figures', summary.duration, summary.requests, summary.bytes, e.connect, e.read, e.write, e.timeout, e.status)
+   for index = 1, #latency do print('@latency', latency(index)) end
+   for index = 1, #requests do print('@rate', requests(index)) end
+end
+";
+
+/// The report without its first two lines, and the same made anew from the figures below it.
+fn report_and_remake(output: &str, percentiles: &[f64]) -> (String, String) {
+    let (dump, report): (Vec<&str>, Vec<&str>) = output.lines().skip(2).partition(|line| line.starts_with('@'));
+    let numbers = |name: &str| -> Vec<Vec<u64>> {
+        let lines = dump.iter().filter_map(|line| line.strip_prefix(name));
+        lines.map(|line| line.split_whitespace().map(|number| number.parse().unwrap()).collect()).collect()
+    };
+    let distribution = |name| Distribution::new(numbers(name).iter().map(|pair| (pair[0], pair[1])).collect());
+    let (latency, rates) = (distribution("@latency"), distribution("@rate"));
+    let [runtime_us, requests, bytes, connect, read, write, timeout, bad_statuses] = numbers("@figures")[0][..] else {
+        panic!("{output}");
+    };
+    let remade = WrkFigures {
+        percentiles: percentiles.to_vec(),
+        requests,
+        bytes,
+        runtime_us,
+        socket_errors: [connect, read, write, timeout],
+        bad_statuses,
+        ..figures(&latency, &rates)
+    };
+    (report.join("\n") + "\n", remade.text())
+}
+
+fn dump_script() -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(DUMP.as_bytes()).unwrap();
+    file
+}
+
+/// Runs wrk, and makes its report again.
+fn assert_remade(server: &Server, arguments: &[&str]) -> String {
+    let script = dump_script();
+    let wrk = run_wrk(&[&["-s", script.path().to_str().unwrap()], arguments, &[&server.url()]].concat());
+    let shows_percentiles = arguments.contains(&"--latency");
+    let percentiles: &[f64] = if shows_percentiles { &[50.0, 75.0, 90.0, 99.0] } else { &[] };
+    let (report, remade) = report_and_remake(&wrk.stdout, percentiles);
+    assert_eq!(report, remade);
+    report
+}
+
+#[test]
+fn wrks_report_of_a_fast_server_is_remade_from_its_figures() {
+    assert_remade(&Server::answering(OK), &["-t2", "-c8", "-d2", "--latency"]);
+}
+
+#[test]
+fn wrks_report_of_a_server_that_takes_its_time_is_remade_from_its_figures() {
+    assert_remade(&Server::delaying(Duration::from_millis(50)), &["-t2", "-c10", "-d2", "--latency"]);
+}
+
+#[test]
+fn wrks_report_of_stalls_and_timeouts_is_remade_from_its_figures() {
+    let stalling = || {
+        Server::start(|peer| {
+            // Few different latencies: for each of them wrk's `latency` looks through all its counters.
+            thread::sleep(Duration::from_millis(if peer.earlier == 3 { 2500 } else { 20 }));
+            peer.send(OK);
+            Then::Stay
+        })
+    };
+    let late = assert_remade(&stalling(), &["-t2", "-c4", "-d4", "--latency"]);
+    assert!(late.contains("timeout 4"), "{late}");
+    let in_time = assert_remade(&stalling(), &["-t2", "-c4", "-d4", "--timeout", "5s", "--latency"]);
+    assert!(in_time.contains("2.50s "), "{in_time}");
+}
+
+#[test]
+fn wrks_report_of_bad_statuses_and_of_nothing_is_remade_from_its_figures() {
+    let bad = assert_remade(
+        &Server::answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        &["-t1", "-c2", "-d1"],
+    );
+    assert!(bad.contains("Non-2xx or 3xx responses: "), "{bad}");
+    let silent = Server::start(|peer| {
+        peer.wait_for_close();
+        Then::Close
+    });
+    let nothing = assert_remade(&silent, &["-t2", "-c4", "-d1", "--latency"]);
+    assert!(nothing.contains("  0 requests in "), "{nothing}");
+}
+
+/// Ends a run by SIGINT as soon as the program takes it: wrk ignores it until all its threads are started.
+fn interrupted(mut child: Child, server: &Server) -> Run {
+    wait_until("requests", || server.requests() >= 100);
+    let pid = Pid::from_child(&child);
+    let mut has_ended = false;
+    while !has_ended {
+        kill_process(pid, Signal::INT).unwrap();
+        has_ended = (0..50).any(|_| {
+            thread::sleep(Duration::from_millis(2));
+            child.try_wait().unwrap().is_some()
+        });
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn an_interrupted_run_is_reported_like_any_other() {
+    let (server, script) = (Server::answering(OK), dump_script());
+    let arguments = ["-t1", "-c4", "-d9", "-s", script.path().to_str().unwrap(), &server.url()];
+    let wrk = interrupted(wrk_command(&arguments).spawn().unwrap(), &server);
+    let (report, remade) = report_and_remake(&wrk.stdout, &[]);
+    assert_eq!(report, remade);
+    assert_eq!(wrk.code, Some(0));
+}
+
+#[test]
+fn long_durations_are_announced_as_wrk_announces_them() {
+    thread::scope(|scope| {
+        for duration in ["50", "51", "90", "1h", "2h"] {
+            scope.spawn(move || {
+                let heading = |program: fn(&[&str]) -> std::process::Command| {
+                    let server = Server::answering(OK);
+                    let url = server.url();
+                    let run = interrupted(program(&["-t1", "-c1", "-d", duration, &url]).spawn().unwrap(), &server);
+                    run.stdout.lines().take(2).map(|line| line.replace(&url, "URL")).collect::<Vec<_>>()
+                };
+                assert_eq!(heading(command), heading(wrk_command), "{duration}");
+            });
+        }
+    });
 }
