@@ -68,6 +68,7 @@ compare-clients:
 bench-fake-redis *options:
     servers/fake-redis/bench.sh "$@"
 
-# fuzz a parser (http_answer, chunked, arguments, http_request or resp_reply); needs cargo-fuzz and a nightly toolchain
+# fuzz a parser (http_answer, chunked, arguments, http_request or resp_reply); needs cargo-fuzz and a C++ compiler. The sanitizers are
+# unstable options of the compiler, which the variable allows without another toolchain.
 fuzz target *options:
-    cargo +nightly fuzz run {{target}} {{options}}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} {{options}}

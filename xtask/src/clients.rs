@@ -23,6 +23,9 @@ const SECONDS: u32 = 4;
 /// Requests per second of the traps that need a rate.
 const RATE: u32 = 100;
 
+/// A generator hangs if it sends less than one in so many of the requests that another one sends.
+const HANGS_BELOW: u64 = 10;
+
 /// What a generator reports; what it does not report is not there.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Seen {
@@ -36,6 +39,8 @@ struct Seen {
 struct Generator {
     name: &'static str,
     install: &'static str,
+    /// What to ask for its version, with what words; the program itself if none is named.
+    version: &'static [&'static str],
     /// Its command line for a URL, with a rate or without; `None` where it has no rate.
     command: fn(&str, Option<u32>) -> Option<Vec<String>>,
     parse: fn(&str) -> Seen,
@@ -51,8 +56,9 @@ struct Trap {
 const TRAPS: &[Trap] = &[
     Trap { name: "constant", rate: None, truth: |served| latencies(20.0, 20.0, served) },
     Trap { name: "tenth-slow", rate: None, truth: |served| latencies(0.1, 50.0, served) },
-    // A quarter of four seconds: half of the requests are not touched, the last hundredth waits nearly a second.
-    Trap { name: "freeze", rate: Some(RATE), truth: |served| latencies(0.1, 960.0, served) },
+    // A quarter of four seconds: half of the requests are not touched, the last hundredth waits nearly a second. Here
+    // the truth is what was asked for: a generator that waits with the server sends too few.
+    Trap { name: "freeze", rate: Some(RATE), truth: |_| latencies(0.1, 960.0, u64::from(RATE * SECONDS)) },
     // Two of the four connections never have an answer.
     Trap {
         name: "hang",
@@ -72,6 +78,7 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "stackload",
         install: "cargo build --release",
+        version: &["--version"],
         command: |url, rate| {
             let program = target_dir().ok()?.join("release/stackload").display().to_string();
             let rate = rate.map(|rate| format!("-R{rate}"));
@@ -86,6 +93,7 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "wrk",
         install: "apt-get install wrk",
+        version: &["--version"],
         command: |url, rate| {
             let words =
                 words(&["wrk", "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}"), "--latency"], None, url);
@@ -96,6 +104,7 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "oha",
         install: "cargo install oha",
+        version: &["--version"],
         command: |url, rate| {
             let rate = rate.map(|rate| format!("-q{rate}"));
             let fixed = [
@@ -119,6 +128,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "hey",
         install: "apt-get install hey",
+        // It does not know its own.
+        version: &["dpkg-query", "--show", "hey"],
         command: |url, rate| {
             // Its rate is that of each worker.
             let rate = rate.map(|rate| format!("-q={}", rate / CONNECTIONS));
@@ -127,8 +138,33 @@ const GENERATORS: &[Generator] = &[
         parse: hey,
     },
     Generator {
+        name: "ab",
+        install: "apt-get install apache2-utils",
+        version: &["-V"],
+        command: |url, rate| {
+            // Of HTTP/1.0, so that it must ask for connections to stay; -t alone would end it after 50,000 requests.
+            let (seconds, connections) = (SECONDS.to_string(), CONNECTIONS.to_string());
+            let words = words(&["ab", "-k", "-q", "-t", &seconds, "-n", "10000000", "-c", &connections], None, url);
+            rate.is_none().then_some(words)
+        },
+        parse: ab,
+    },
+    Generator {
+        name: "h2load",
+        install: "apt-get install nghttp2-client",
+        version: &["--version"],
+        command: |url, rate| {
+            // Its rate is that of each connection.
+            let rate = rate.map(|rate| format!("--rps={}", rate / CONNECTIONS));
+            let fixed = ["h2load", "--h1", "-t", "1", "-D", &SECONDS.to_string(), "-c", &CONNECTIONS.to_string()];
+            Some(words(&fixed, rate, url))
+        },
+        parse: h2load,
+    },
+    Generator {
         name: "autocannon",
         install: "npm install --global autocannon",
+        version: &["--version"],
         command: |url, rate| {
             let rate = rate.map(|rate| format!("--overallRate={rate}"));
             let fixed =
@@ -155,44 +191,46 @@ pub fn compare(options: &[OsString]) -> Result<ExitCode> {
         .partition(|generator| generator.name == "stackload" || find_program(generator.name).is_some());
     println!("# The traps of the self-test, and other load generators\n");
     println!(
-        "Made by `cargo xtask compare-clients`: {CONNECTIONS} connections, {SECONDS} s, {RATE} requests per second where a rate is"
+        "`cargo xtask compare-clients` made this page: each trap of `stackload selftest` is served to each generator, with\n\
+         {CONNECTIONS} connections for {SECONDS} s, and at {RATE} requests per second where the trap needs a rate. *Reported* is p50, p99,\n\
+         answers and errors as the generator itself says; *true* is what the server did to that generator, and with a rate\n\
+         as many answers as were asked for. **Bold** is what is off by more than a quarter and 2 ms or by more than 1 % of\n\
+         the answers, an error that there was not, and one that was not seen. A generator *hangs* that sent not a tenth of\n\
+         what another one did. – is what a generator does not report.\n"
     );
-    println!(
-        "needed. Each cell is p50, p99, answers and errors as the generator itself reports them; the truth is what the"
-    );
-    println!(
-        "server did in that generator's run. Bold is what is off by more than a quarter and 2 ms, or by more than 1 % of"
-    );
-    println!("the answers.\n");
     for generator in &here {
-        println!("- {}: {}", generator.name, version(generator.name)?);
+        println!("- {}", version(generator)?);
     }
     for generator in &absent {
         println!("- {}: not installed here ({})", generator.name, generator.install);
     }
-    println!("\n| trap | generator | truth | reported |\n|:--|:--|:--|:--|");
+    println!("\n| trap | generator | true | reported |\n|:--|:--|:--|:--|");
     for trap in TRAPS {
+        // The first one, ours, goes through all of them: who sends far less than it hangs.
+        let mut most = 0;
         for generator in &here {
-            println!("| {} | {} | {} |", trap.name, generator.name, spring(trap, generator)?);
+            println!("| {} | {} | {} |", trap.name, generator.name, spring(trap, generator, &mut most)?);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn version(name: &str) -> Result<String> {
-    let mut command = match name {
-        "stackload" => Command::new(target_dir()?.join("release/stackload")),
-        name => Command::new(name),
+fn version(generator: &Generator) -> Result<String> {
+    let (program, words) = match generator.version {
+        [option] if generator.name == "stackload" => {
+            (target_dir()?.join("release/stackload"), std::slice::from_ref(option))
+        }
+        [option] => (generator.name.into(), std::slice::from_ref(option)),
+        [program, words @ ..] => ((*program).into(), words),
+        [] => return Ok("no version to be had".to_owned()),
     };
-    let output = command.arg("--version").output().with_context(|| format!("{name} --version"))?;
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let is_version =
-        |line: &&str| line.chars().any(|letter| letter.is_ascii_digit()) && !line.contains("flag provided");
-    Ok(text.lines().find(is_version).unwrap_or("no version to be had").trim().to_owned())
+    let output = Command::new(&program).args(words).output().with_context(|| program.display().to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.lines().next().unwrap_or("no version to be had").trim().replace('\t', " "))
 }
 
-/// The cells of truth and report.
-fn spring(trap: &Trap, generator: &Generator) -> Result<String> {
+/// The cells of truth and report. `most` is how many requests any generator has sent so far.
+fn spring(trap: &Trap, generator: &Generator, most: &mut u64) -> Result<String> {
     let mut server = TrapServer::start(trap.name)?;
     let Some(words) = (generator.command)(&server.url, trap.rate) else {
         return Ok("has no rate | –".to_owned());
@@ -202,7 +240,9 @@ fn spring(trap: &Trap, generator: &Generator) -> Result<String> {
     let served = server.stop()?;
     let truth = (trap.truth)(served);
     let seen = (generator.parse)(&String::from_utf8_lossy(&output.stdout));
-    Ok(format!("{} | {}", row(&truth, &truth), row(&seen, &truth)))
+    *most = served.max(*most);
+    let hangs = if served * HANGS_BELOW < *most { ", **hangs**" } else { "" };
+    Ok(format!("{} | {}{hangs}", row(&truth, &truth), row(&seen, &truth)))
 }
 
 /// One cell, with what is wrong in bold.
@@ -341,6 +381,31 @@ fn hey(report: &str) -> Seen {
     }
 }
 
+fn ab(report: &str) -> Seen {
+    // Whole milliseconds; without answers there is no distribution.
+    let after = |name: &str| {
+        let line = report.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Seen {
+        p50_ms: after("50%").map(|ms| ms as f64),
+        p99_ms: after("99%").map(|ms| ms as f64),
+        answers: after("Complete requests:"),
+        errors: after("Failed requests:"),
+    }
+}
+
+fn h2load(report: &str) -> Seen {
+    // It prints no percentiles.
+    let line = report.lines().find(|line| line.starts_with("requests: ")).unwrap_or_default();
+    let count = |name: &str| {
+        let words: Vec<&str> = line.split([' ', ',']).collect();
+        words.windows(2).find(|pair| pair[1] == name)?[0].parse::<u64>().ok()
+    };
+    let errors = ["failed", "errored", "timeout"].map(count);
+    Seen { answers: count("done"), errors: errors.into_iter().sum(), ..Seen::default() }
+}
+
 fn autocannon(report: &str) -> Seen {
     let result: Value = serde_json::from_str(report).unwrap_or_default();
     let sum = |names: &[&str]| names.iter().map(|name| result[*name].as_u64()).sum();
@@ -366,6 +431,12 @@ mod tests {
                           Error distribution:\n  [3]\tGet \"http://h/\": EOF\n";
         let seen = Seen { p50_ms: Some(20.2), p99_ms: Some(50.0), answers: Some(396), errors: Some(3) };
         assert_eq!(hey(hey_report), seen);
+        let ab_report =
+            "Complete requests:      396\nFailed requests:        3\n   (Connect: 0)\n  50%     20\n  99%     50\n";
+        let seen = Seen { p50_ms: Some(20.0), p99_ms: Some(50.0), answers: Some(396), errors: Some(3) };
+        assert_eq!(ab(ab_report), seen);
+        let h2load_report = "requests: 9 total, 9 started, 7 done, 6 succeeded, 1 failed, 1 errored, 0 timeout\n";
+        assert_eq!(h2load(h2load_report), Seen { answers: Some(7), errors: Some(2), ..Seen::default() });
         let oha_report = r#"{"latencyPercentiles": {"p50": 0.02, "p99": 0.05}, "statusCodeDistribution": {"200": 7},
                             "errorDistribution": {"aborted": 2}}"#;
         let seen = Seen { p50_ms: Some(20.0), p99_ms: Some(50.0), answers: Some(7), errors: Some(2) };

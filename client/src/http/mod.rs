@@ -2,4 +2,5 @@
 
 pub mod answer;
 pub mod chunked;
+mod head;
 pub mod request;

@@ -1,5 +1,6 @@
 //! A scriptable TCP server: what it does with a request is a closure. For measuring the client, not for being fast.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,7 +45,19 @@ impl Peer {
 
     /// Sends bytes; false if the client has gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        (&*self.stream).write_all(bytes).is_ok()
+        (&*self.stream).write_all(&self.as_asked(bytes)).is_ok()
+    }
+
+    /// An answer as it is, or, to a request of HTTP/1.0, such as `ab -k` sends, with the word that the connection stays.
+    fn as_asked<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let is_old = self.request.windows(OLD_LINE_END.len()).any(|part| part == OLD_LINE_END);
+        let line_end = bytes.windows(2).position(|pair| pair == b"\r\n");
+        match line_end {
+            Some(end) if is_old && bytes.starts_with(b"HTTP/") => {
+                Cow::Owned([&bytes[..end], b"\r\nConnection: keep-alive", &bytes[end..]].concat())
+            }
+            _ => Cow::Borrowed(bytes),
+        }
     }
 
     /// Waits for the client to close, reading nothing else.
@@ -67,6 +80,9 @@ impl Peer {
         true
     }
 }
+
+/// What ends a request line of HTTP/1.0.
+const OLD_LINE_END: &[u8] = b" HTTP/1.0\r\n";
 
 /// What ends a head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
