@@ -156,12 +156,14 @@ pub const TRAPS: &[Trap] = &[
         load: |load| load.rate(100.0).duration(Duration::from_secs(4)),
         checks: |result, _| {
             let Some(corrected) = result.latency_corrected_us else { return Vec::new() };
+            let due = (100.0 * result.window_s).round() as u64;
             vec![
                 time("mean", 125_000, corrected.mean as u64),
                 time_below("p50", 5_000, corrected.p50),
                 time("p90", 600_000, corrected.p90),
                 time("p99", 960_000, corrected.p99),
-                count("requests", 390, 401, result.requests),
+                // A busy machine closes the window a little late.
+                count("requests", due.saturating_sub(10), due + 1, result.requests),
             ]
         },
     },
