@@ -53,8 +53,9 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets --locked -- -D warnings
 
-# the load client beside wrk and the bare exchange (needs wrk, nginx-light and openssl). The exchange is built in a folder
-# of its own: beside the programs, what examples and tests need would change their features.
+# The exchange is built in a folder of its own: beside the programs, what examples and tests need would change their
+# features.
+# the load client beside wrk and the bare exchange (needs wrk, nginx-light and openssl)
 bench-client *options:
     cargo build --release --workspace --bins --locked
     cargo build --release --locked --package stackload --example bare_exchange --target-dir target/bench-client
@@ -68,7 +69,7 @@ compare-clients:
 bench-fake-redis *options:
     servers/fake-redis/bench.sh "$@"
 
-# fuzz a parser (http_answer, chunked, arguments, http_request or resp_reply); needs cargo-fuzz and a C++ compiler. The sanitizers are
-# unstable options of the compiler, which the variable allows without another toolchain.
+# Sanitizers are unstable options of the compiler, which the variable allows without another toolchain.
+# fuzz a parser: http_answer, chunked, arguments, http_request or resp_reply (needs cargo-fuzz and a C++ compiler)
 fuzz target *options:
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} {{options}}

@@ -77,7 +77,8 @@ impl Observed {
             while let Some(age) = ages.next_if(|age| age.value_iterated_to() <= value.value_iterated_to()) {
                 younger += age.count_at_value();
             }
-            let longer = self.unsent.max(self.unanswered.len() - younger);
+            let in_flight = self.unanswered.len() - self.unsent;
+            let longer = self.unsent + in_flight.min(self.unanswered.len() - younger);
             if answered as f64 >= q * (self.answered.len() + longer) as f64 {
                 return Some(Percentile { us: value.value_iterated_to() as f64, is_lower_bound: false });
             }
@@ -85,7 +86,9 @@ impl Observed {
         let mut all = self.answered.clone();
         all.auto(true);
         merge(&mut all, &self.unanswered);
-        (!all.is_empty()).then(|| Percentile { us: all.value_at_quantile(q) as f64, is_lower_bound: true })
+        // No answer took that long.
+        let us = all.value_at_quantile(q).max(self.answered.max());
+        (!all.is_empty()).then_some(Percentile { us: us as f64, is_lower_bound: true })
     }
 }
 
@@ -160,10 +163,16 @@ mod tests {
 
     #[test]
     fn requests_that_were_never_sent_count_as_longer_than_all_others() {
+        let at_least = |us| Some(Percentile { us, is_lower_bound: true });
         let mut overloaded = latencies(&[(100, 500), (1000, 100)], &[(50, 300), (900, 100)]);
         overloaded.unsent = 400;
         assert_eq!(overloaded.quantile(0.5), exactly(100.0));
-        assert_eq!(overloaded.quantile(0.9), Some(Percentile { us: 900.0, is_lower_bound: true }));
+        assert_eq!(overloaded.quantile(0.9), at_least(1000.0));
+        // Beside them there are some that were sent long ago.
+        let mut hung = latencies(&[(100, 9000)], &[(10, 500), (2000, 500)]);
+        hung.unsent = 500;
+        assert_eq!(hung.quantile(0.9), exactly(100.0));
+        assert_eq!(hung.quantile(0.97), at_least(2000.0));
     }
 
     #[test]

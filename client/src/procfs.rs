@@ -28,8 +28,8 @@ pub fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()
 }
 
-/// A file of /proc. The standard library asks for its size, which is always 0, and then begins with 32 bytes; a client that
-/// looks through all processes should not be seen in its own account.
+/// A file of /proc. The standard library asks for its size, which is always 0, and then begins with 32 bytes; a client
+/// that looks through all processes should not be seen in its own account.
 fn text(path: &str) -> io::Result<String> {
     let mut bytes = Vec::with_capacity(4096);
     File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;

@@ -171,7 +171,7 @@ pub fn footer(outcome: &Outcome, plan: &Plan, options: &Options, verdict: &Clien
     if let Schedule::Open { rate, .. } = plan.schedule {
         let _ = writeln!(text, "{}", schedule_line(rate, outcome));
     }
-    if let Some(line) = censored_line(outcome) {
+    if let Some(line) = censored_line(outcome, options) {
         let _ = writeln!(text, "{line}");
     }
     if options.wrk_correction && outcome.corrected.is_none() {
@@ -201,12 +201,11 @@ fn schedule_line(rate: Rate, outcome: &Outcome) -> String {
 }
 
 /// The percentiles that are only known to be at least so much, because requests without an answer are among them.
-fn censored_line(outcome: &Outcome) -> Option<String> {
+fn censored_line(outcome: &Outcome, options: &Options) -> Option<String> {
     let answered = hdr_of(outcome.corrected.as_ref().unwrap_or(&outcome.latencies).iter());
     let observed = Observed::new(answered, outcome.unanswered(), outcome.unsent_ages.len());
-    let percentiles = [50.0, 90.0, 99.0].map(|percent| (percent, observed.quantile(percent / 100.0)));
-    let bounds = percentiles.into_iter().filter_map(|(percent, found)| {
-        let found = found.filter(|found| found.is_lower_bound)?;
+    let bounds = options.percentiles.iter().filter_map(|percent| {
+        let found = observed.quantile(percent / 100.0).filter(|found| found.is_lower_bound)?;
         Some(format!("p{percent} \u{2265} {}", format_time_us(Extended::from(found.us as u64)).trim_end()))
     });
     let bounds: Vec<String> = bounds.collect();

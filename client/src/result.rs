@@ -94,6 +94,9 @@ pub struct LoadShape {
     pub warmup_s: f64,
     /// Connection i of c sends first at i·spread/c.
     pub spread_s: f64,
+    /// Whether the event loops never slept, so that their CPU time says nothing.
+    #[serde(default)]
+    pub spins: bool,
     /// Latency from which an answer is counted as [`ErrorKind::Timeout`]; also when an attempt to connect is given up.
     /// A request is never given up: one without an answer stays in flight until the run ends.
     pub timeout_s: f64,

@@ -61,6 +61,7 @@ fn shape(options: &Options, plan: &Plan) -> LoadShape {
         duration_s: seconds(options.duration_ns),
         warmup_s: seconds(options.warmup_ns),
         spread_s: seconds(options.spread_ns),
+        spins: options.spins,
         timeout_s: seconds(options.timeout_ns),
     }
 }

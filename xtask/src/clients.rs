@@ -1,11 +1,12 @@
 //! `compare-clients`: the traps of `stackload selftest` sprung on other load generators, as a page of Markdown.
 //!
-//! Each generator is run with its own command line and judged by its own report. One that is not installed is named with
-//! the command that installs it.
+//! Each generator is run with its own command line and judged by its own report. One that is not installed is named
+//! with the command that installs it.
 
 use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader, Read as _},
+    path::PathBuf,
     process::{Child, Command, ExitCode, Stdio},
 };
 
@@ -39,8 +40,10 @@ struct Seen {
 struct Generator {
     name: &'static str,
     install: &'static str,
-    /// What to ask for its version, with what words; the program itself if none is named.
+    /// The command that tells its version in its first line.
     version: &'static [&'static str],
+    /// Traps that say nothing about it, and why.
+    unfit: &'static [(&'static str, &'static str)],
     /// Its command line for a URL, with a rate or without; `None` where it has no rate.
     command: fn(&str, Option<u32>) -> Option<Vec<String>>,
     parse: fn(&str) -> Seen,
@@ -65,6 +68,18 @@ const TRAPS: &[Trap] = &[
         rate: None,
         truth: |served| Seen { errors: Some(2), ..latencies(1.0, 1.0, served.saturating_sub(2)) },
     },
+    // Nobody is ever answered: all four of them are errors.
+    Trap { name: "silence", rate: None, truth: |_| Seen { answers: Some(0), errors: Some(4), ..Seen::default() } },
+    // Every tenth answer breaks off.
+    Trap {
+        name: "reset",
+        rate: None,
+        truth: |served| Seen { errors: Some(served / 10), ..latencies(0.1, 0.1, served - served / 10) },
+    },
+    // 55 bytes, one by one.
+    Trap { name: "trickle", rate: None, truth: |served| latencies(59.0, 59.0, served) },
+    // One connection has nearly all the answers, and three have one in thirty between them.
+    Trap { name: "unfair", rate: None, truth: |served| latencies(1.0, 100.0, served) },
     Trap { name: "no-length", rate: None, truth: |served| latencies(1.0, 1.0, served) },
     Trap { name: "interim", rate: None, truth: |served| latencies(1.0, 1.0, served) },
     Trap { name: "no-body", rate: None, truth: |served| latencies(1.0, 1.0, served) },
@@ -78,12 +93,12 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "stackload",
         install: "cargo build --release",
-        version: &["--version"],
+        version: &["stackload", "--version"],
+        unfit: &[],
         command: |url, rate| {
-            let program = target_dir().ok()?.join("release/stackload").display().to_string();
             let rate = rate.map(|rate| format!("-R{rate}"));
             Some(words(
-                &[&program, "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}"), "--json", "/dev/stdout"],
+                &["stackload", "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}"), "--json", "/dev/stdout"],
                 rate,
                 url,
             ))
@@ -93,7 +108,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "wrk",
         install: "apt-get install wrk",
-        version: &["--version"],
+        version: &["wrk", "--version"],
+        unfit: &[],
         command: |url, rate| {
             let words =
                 words(&["wrk", "-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}"), "--latency"], None, url);
@@ -104,7 +120,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "oha",
         install: "cargo install oha",
-        version: &["--version"],
+        version: &["oha", "--version"],
+        unfit: &[],
         command: |url, rate| {
             let rate = rate.map(|rate| format!("-q{rate}"));
             let fixed = [
@@ -130,6 +147,7 @@ const GENERATORS: &[Generator] = &[
         install: "apt-get install hey",
         // It does not know its own.
         version: &["dpkg-query", "--show", "hey"],
+        unfit: &[],
         command: |url, rate| {
             // Its rate is that of each worker.
             let rate = rate.map(|rate| format!("-q={}", rate / CONNECTIONS));
@@ -140,7 +158,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "ab",
         install: "apt-get install apache2-utils",
-        version: &["-V"],
+        version: &["ab", "-V"],
+        unfit: &[("interim", "speaks HTTP/1.0, which has no interim answers")],
         command: |url, rate| {
             // Of HTTP/1.0, so that it must ask for connections to stay; -t alone would end it after 50,000 requests.
             let (seconds, connections) = (SECONDS.to_string(), CONNECTIONS.to_string());
@@ -152,7 +171,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "h2load",
         install: "apt-get install nghttp2-client",
-        version: &["--version"],
+        version: &["h2load", "--version"],
+        unfit: &[],
         command: |url, rate| {
             // Its rate is that of each connection.
             let rate = rate.map(|rate| format!("--rps={}", rate / CONNECTIONS));
@@ -164,7 +184,8 @@ const GENERATORS: &[Generator] = &[
     Generator {
         name: "autocannon",
         install: "npm install --global autocannon",
-        version: &["--version"],
+        version: &["autocannon", "--version"],
+        unfit: &[],
         command: |url, rate| {
             let rate = rate.map(|rate| format!("--overallRate={rate}"));
             let fixed =
@@ -180,6 +201,16 @@ fn words(fixed: &[&str], rate: Option<String>, url: &str) -> Vec<String> {
     fixed.chain(rate).chain([url.to_owned()]).collect()
 }
 
+/// The processor and the kernel.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let model = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or_else(String::new, |(_, model)| model.to_owned());
+    format!("{model}, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
 /// `compare-clients`: no options.
 pub fn compare(options: &[OsString]) -> Result<ExitCode> {
     ensure!(options.is_empty(), "compare-clients has no options");
@@ -191,12 +222,15 @@ pub fn compare(options: &[OsString]) -> Result<ExitCode> {
         .partition(|generator| generator.name == "stackload" || find_program(generator.name).is_some());
     println!("# The traps of the self-test, and other load generators\n");
     println!(
-        "`cargo xtask compare-clients` made this page: each trap of `stackload selftest` is served to each generator, with\n\
-         {CONNECTIONS} connections for {SECONDS} s, and at {RATE} requests per second where the trap needs a rate. *Reported* is p50, p99,\n\
-         answers and errors as the generator itself says; *true* is what the server did to that generator, and with a rate\n\
-         as many answers as were asked for. **Bold** is what is off by more than a quarter and 2 ms or by more than 1 % of\n\
-         the answers, an error that there was not, and one that was not seen. A generator *hangs* that sent not a tenth of\n\
-         what another one did. – is what a generator does not report.\n"
+        "`cargo xtask compare-clients` made this page on {}, on {}: traps of `stackload selftest`, all but those that need a\n\
+         flag of ours, served to each generator with {CONNECTIONS} connections for {SECONDS} s, and at {RATE} requests per second\n\
+         where a trap needs a rate. *Reported* is p50, p99, answers and errors as the generator itself says; *true* is what\n\
+         the server did to that generator, and with a rate as many answers as were asked for. **Bold** is a time that is off\n\
+         by more than a quarter and 2 ms, a count that is off by more than 1 % and {CONNECTIONS}, an error that there was\n\
+         not, and errors of which none was seen. A generator *hangs* that sent not a tenth of what another one did. – is\n\
+         what it does not report. Requests that are under way at the end are no errors; oha counts them as such.\n",
+        jiff::Timestamp::now().strftime("%F"),
+        machine()
     );
     for generator in &here {
         println!("- {}", version(generator)?);
@@ -216,27 +250,28 @@ pub fn compare(options: &[OsString]) -> Result<ExitCode> {
 }
 
 fn version(generator: &Generator) -> Result<String> {
-    let (program, words) = match generator.version {
-        [option] if generator.name == "stackload" => {
-            (target_dir()?.join("release/stackload"), std::slice::from_ref(option))
-        }
-        [option] => (generator.name.into(), std::slice::from_ref(option)),
-        [program, words @ ..] => ((*program).into(), words),
-        [] => return Ok("no version to be had".to_owned()),
-    };
-    let output = Command::new(&program).args(words).output().with_context(|| program.display().to_string())?;
+    let [program, words @ ..] = generator.version else { return Ok(generator.name.to_owned()) };
+    let output = Command::new(program_of(program)?).args(words).output().with_context(|| (*program).to_owned())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.lines().next().unwrap_or("no version to be had").trim().replace('\t', " "))
+    Ok(text.lines().next().unwrap_or(generator.name).trim().replace('\t', " "))
+}
+
+/// Our own from its build, the others from the PATH.
+fn program_of(name: &str) -> Result<PathBuf> {
+    if name == "stackload" { Ok(target_dir()?.join("release/stackload")) } else { Ok(name.into()) }
 }
 
 /// The cells of truth and report. `most` is how many requests any generator has sent so far.
 fn spring(trap: &Trap, generator: &Generator, most: &mut u64) -> Result<String> {
     let mut server = TrapServer::start(trap.name)?;
+    if let Some((_, why)) = generator.unfit.iter().find(|(name, _)| *name == trap.name) {
+        return Ok(format!("{why} | –"));
+    }
     let Some(words) = (generator.command)(&server.url, trap.rate) else {
         return Ok("has no rate | –".to_owned());
     };
     eprintln!("$ {}", words.join(" "));
-    let output = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output()?;
+    let output = Command::new(program_of(&words[0])?).args(&words[1..]).stdin(Stdio::null()).output()?;
     let served = server.stop()?;
     let truth = (trap.truth)(served);
     let seen = (generator.parse)(&String::from_utf8_lossy(&output.stdout));

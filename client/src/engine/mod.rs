@@ -11,8 +11,8 @@
 //!
 //! # Layout
 //! - [`EventLoop`]: turns, connecting, sending, receiving; [`connection`]: what it knows of each connection.
-//! - `pace`: how long a loop sleeps; [`transport`]: sockets, with TLS or without; [`arrivals`]: when requests are due; [`hooks`]: who may decide what
-//!   is sent; [`timers`]: what is to be done later.
+//! - `pace`: how long a loop sleeps; [`transport`]: sockets, with TLS or without; [`arrivals`]: when requests are due;
+//!   [`hooks`]: who may decide what is sent; [`timers`]: what is to be done later.
 
 pub mod arrivals;
 mod connection;

@@ -170,13 +170,13 @@ impl AnswerParser {
                 return Ok(Some(known));
             }
             let parsed = parse_head(bytes, asked, sink)?;
-            match parsed {
+            match (parsed, last) {
                 // Interim ones come between two answers, and would displace theirs.
-                Some((head, length)) if head.status >= 200 => {
-                    last.into_iter().for_each(|last| last.remember(&bytes[..length], asked, head));
+                (Some((head, length)), Some(last)) if head.status >= 200 => {
+                    last.remember(&bytes[..length], asked, head);
                 }
-                Some(_) => {}
-                None => self.partial.extend_from_slice(bytes),
+                (Some(_), _) => {}
+                (None, _) => self.partial.extend_from_slice(bytes),
             }
             return Ok(parsed);
         }

@@ -46,8 +46,8 @@ pub struct Head {
     pub framing: Framing,
 }
 
-/// The last head that came in one piece, and what it meant: servers say the same each time, but for the date once a second,
-/// and to compare is cheaper than to parse. Parsers that take answers to the same requests share one.
+/// The last head that came in one piece, and what it meant: servers say the same each time, but for the date once a
+/// second, and to compare is cheaper than to parse. Parsers that take answers to the same requests share one.
 #[derive(Debug, Default)]
 pub struct LastHead {
     bytes: Vec<u8>,

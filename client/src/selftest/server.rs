@@ -24,6 +24,7 @@ pub struct Peer {
     /// Requests on this connection before this one.
     pub earlier: usize,
     requests: Arc<AtomicUsize>,
+    door: Arc<Door>,
 }
 
 /// What to do with the connection after a request.
@@ -48,16 +49,22 @@ impl Peer {
         (&*self.stream).write_all(&self.as_asked(bytes)).is_ok()
     }
 
-    /// An answer as it is, or, to a request of HTTP/1.0, such as `ab -k` sends, with the word that the connection stays.
+    /// An answer as it is, or, to a request of HTTP/1.0, such as `ab -k` sends, with the word that the connection
+    /// stays, if it can: without a length it is the end of the connection that ends the body.
     fn as_asked<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let is_old = self.request.windows(OLD_LINE_END.len()).any(|part| part == OLD_LINE_END);
         let line_end = bytes.windows(2).position(|pair| pair == b"\r\n");
         match line_end {
-            Some(end) if is_old && bytes.starts_with(b"HTTP/") => {
+            Some(end) if is_old && bytes.windows(LENGTH.len()).any(|part| part == LENGTH) => {
                 Cow::Owned([&bytes[..end], b"\r\nConnection: keep-alive", &bytes[end..]].concat())
             }
             _ => Cow::Borrowed(bytes),
         }
+    }
+
+    /// Has the server refuse connections from now on; those there are stay.
+    pub fn refuse_others(&self) {
+        self.door.close();
     }
 
     /// Waits for the client to close, reading nothing else.
@@ -81,6 +88,9 @@ impl Peer {
     }
 }
 
+/// The header that tells a body's length.
+const LENGTH: &[u8] = b"Content-Length: ";
+
 /// What ends a request line of HTTP/1.0.
 const OLD_LINE_END: &[u8] = b" HTTP/1.0\r\n";
 
@@ -96,11 +106,25 @@ fn is_whole(bytes: &[u8], head: usize) -> bool {
     }
 }
 
+/// Where connections come in.
+struct Door {
+    address: SocketAddr,
+    is_closed: AtomicBool,
+}
+
+impl Door {
+    /// Wakes the acceptor, which sees then that it is over, and drops the listener.
+    fn close(&self) {
+        if !self.is_closed.swap(true, Ordering::SeqCst) {
+            let _ = TcpStream::connect(self.address);
+        }
+    }
+}
+
 /// The server; it stops when dropped.
 pub struct Server {
-    address: SocketAddr,
+    door: Arc<Door>,
     requests: Arc<AtomicUsize>,
-    stopping: Arc<AtomicBool>,
     /// Those that are open. Only their threads own them, so that a reset, which takes the last close, is one.
     streams: Arc<Mutex<Vec<Weak<TcpStream>>>>,
     acceptor: Option<JoinHandle<()>>,
@@ -112,13 +136,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let requests = Arc::new(AtomicUsize::new(0));
-        let stopping = Arc::new(AtomicBool::new(false));
+        let door = Arc::new(Door { address, is_closed: AtomicBool::new(false) });
         let streams = Arc::new(Mutex::new(Vec::new()));
         let acceptor = {
-            let (requests, stopping, streams) = (Arc::clone(&requests), Arc::clone(&stopping), Arc::clone(&streams));
-            thread::spawn(move || accept(&listener, &Arc::new(script), &requests, &stopping, &streams))
+            let (requests, door, streams) = (Arc::clone(&requests), Arc::clone(&door), Arc::clone(&streams));
+            thread::spawn(move || accept(&listener, &Arc::new(script), &requests, &door, &streams))
         };
-        Self { address, requests, stopping, streams, acceptor: Some(acceptor) }
+        Self { door, requests, streams, acceptor: Some(acceptor) }
     }
 
     /// Answers every request with the same bytes.
@@ -140,7 +164,7 @@ impl Server {
 
     /// A URL on it.
     pub fn url(&self) -> String {
-        format!("http://{}/x", self.address)
+        format!("http://{}/x", self.door.address)
     }
 
     /// Requests that arrived.
@@ -150,8 +174,7 @@ impl Server {
 
     /// Refuses connections from now on and resets those there are.
     pub fn stop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
+        self.door.close();
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
@@ -173,29 +196,25 @@ fn accept(
     listener: &TcpListener,
     script: &Arc<impl Fn(&mut Peer) -> Then + Send + Sync + 'static>,
     requests: &Arc<AtomicUsize>,
-    stopping: &AtomicBool,
+    door: &Arc<Door>,
     streams: &Mutex<Vec<Weak<TcpStream>>>,
 ) {
     let numbers = Arc::new(AtomicUsize::new(0));
     while let Ok((stream, _)) = listener.accept() {
-        if stopping.load(Ordering::SeqCst) {
+        if door.is_closed.load(Ordering::SeqCst) {
             return;
         }
         let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
         streams.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&stream));
-        let (script, requests, numbers) = (Arc::clone(script), Arc::clone(requests), Arc::clone(&numbers));
-        thread::spawn(move || serve(stream, &*script, requests, &numbers));
+        let (script, numbers) = (Arc::clone(script), Arc::clone(&numbers));
+        let (requests, door) = (Arc::clone(requests), Arc::clone(door));
+        let peer = Peer { stream, number: 0, request: Vec::new(), earlier: 0, requests, door };
+        thread::spawn(move || serve(peer, &*script, &numbers));
     }
 }
 
-fn serve(
-    stream: Arc<TcpStream>,
-    script: &dyn Fn(&mut Peer) -> Then,
-    requests: Arc<AtomicUsize>,
-    numbers: &AtomicUsize,
-) {
-    let mut peer = Peer { stream, number: 0, request: Vec::new(), earlier: 0, requests };
+fn serve(mut peer: Peer, script: &dyn Fn(&mut Peer) -> Then, numbers: &AtomicUsize) {
     while peer.next_request() {
         if peer.earlier == 0 {
             peer.number = numbers.fetch_add(1, Ordering::SeqCst);

@@ -6,7 +6,7 @@ use ::stackload::result::ErrorKind;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::server::{OK, Server, Then};
-use crate::stackload::{Run, command, errors, load, read_result, run, run_wrk};
+use crate::stackload::{Run, command, errors, load, read_result, run, run_wrk, script};
 use crate::wait::wait_until;
 
 /// Where Debian puts wrk's examples.
@@ -47,13 +47,6 @@ fn own_lines(text: &str) -> (Vec<&str>, Vec<&str>) {
 fn requests(run: &Run) -> u64 {
     let line = run.stdout.lines().find(|line| line.contains(" requests in ")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// A script in a file of its own.
-fn script(source: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::Builder::new().suffix(".lua").tempfile().unwrap();
-    std::fs::write(file.path(), source).unwrap();
-    file
 }
 
 /// What a script of ours prints before and after the report.

@@ -72,3 +72,10 @@ pub fn read_result(path: &Path) -> LoadResult {
 pub fn errors(result: &LoadResult, kind: ErrorKind) -> u64 {
     result.errors.get(&kind).copied().unwrap_or(0)
 }
+
+/// A script in a file of its own.
+pub fn script(source: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".lua").tempfile().unwrap();
+    std::fs::write(file.path(), source).unwrap();
+    file
+}

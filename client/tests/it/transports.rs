@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::server::{OK, OK_BODY, Server, Then};
-use crate::stackload::{command, errors, load, run};
+use crate::stackload::{command, errors, load, run, script};
 
 /// Answers each request on a stream until it ends; after `limit` answers it closes.
 fn serve(mut stream: impl std::io::Read + std::io::Write, limit: usize) {
@@ -231,13 +231,6 @@ fn an_ipv6_address_is_reached_and_named_in_brackets() {
     assert!(noted.lock().unwrap().iter().all(|request| *request == expected));
 }
 
-/// A script in a file of its own.
-fn script(source: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::Builder::new().suffix(".lua").tempfile().unwrap();
-    std::fs::write(file.path(), source).unwrap();
-    file
-}
-
 #[test]
 fn the_answer_to_head_has_no_body_and_does_not_hang() {
     let server = Server::start(|peer| {
@@ -248,6 +241,21 @@ fn the_answer_to_head_has_no_body_and_does_not_hang() {
     let file = script("wrk.method = 'HEAD'");
     let (result, _) = load(&["-t1", "-c2", "-d200ms", "-s", file.path().to_str().unwrap(), &server.url()]);
     assert!(result.requests > 10 && result.errors.is_empty(), "{:?}", result.errors);
+}
+
+#[test]
+fn long_bodies_of_a_pipelined_batch_are_told_apart() {
+    // So long that they are passed over in the kernel, each up to its end and no further.
+    let server = Server::start(|peer| {
+        let body = vec![b'x'; 100_000];
+        let answer = [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
+        peer.send(&answer.repeat(2));
+        Then::Stay
+    });
+    let file = script("function init() batch = wrk.format() .. wrk.format() end function request() return batch end");
+    let (result, _) = load(&["-t1", "-c2", "-d500ms", "-s", file.path().to_str().unwrap(), &server.url()]);
+    assert!(result.requests > 4 && result.errors.is_empty(), "{} {:?}", result.requests, result.errors);
+    assert!(result.requests_total.abs_diff(2 * server.requests() as u64) <= 4, "{}", result.requests_total);
 }
 
 #[test]
