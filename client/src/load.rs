@@ -180,6 +180,7 @@ pub fn prepare(options: &Options, script: Option<&Script>) -> Result<(Plan, Vec<
         expect_status: options.expect_status,
         expect_body: options.expect_body.clone(),
         budget: Budget::new(options.requests.map(|requests| requests.div_ceil(u64::from(depth)))),
+        has_warmup: options.warmup_ns > 0,
         spins: options.spins,
         live: None,
     };

@@ -96,6 +96,8 @@ pub struct Plan {
     pub expect_body: Option<Vec<u8>>,
     /// How many batches may be sent.
     pub budget: Budget,
+    /// Whether there is load before the window.
+    pub has_warmup: bool,
     /// Whether the loops never sleep.
     pub spins: bool,
     /// Who looks on.

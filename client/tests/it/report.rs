@@ -159,7 +159,7 @@ fn wrks_report_of_stalls_and_timeouts_is_remade_from_its_figures() {
     let late = assert_remade(&stalling(), &["-t2", "-c4", "-d4", "--latency"]);
     assert!(late.contains("timeout 4"), "{late}");
     let in_time = assert_remade(&stalling(), &["-t2", "-c4", "-d4", "--timeout", "5s", "--latency"]);
-    assert!(in_time.contains("  2.5"), "{in_time}");
+    assert!(!in_time.contains("timeout"), "{in_time}");
 }
 
 #[test]

@@ -66,8 +66,9 @@ impl EventLoop<'_> {
     fn send(&mut self, slot: usize, due_ns: Option<u64>) {
         let mut start_ns = now_ns();
         let is_over = self.is_stopped || self.failure.is_some() || start_ns >= self.edges.closed_ns();
-        // The warm-up takes nothing from the budget.
-        if is_over || (self.open_ns.is_some() && !self.plan.budget.take()) {
+        // The warm-up takes nothing from the budget. Without one, what is sent before the window opens does.
+        let counts = self.open_ns.is_some() || !self.plan.has_warmup;
+        if is_over || (counts && !self.plan.budget.take()) {
             return;
         }
         if self.wants.request {
