@@ -25,7 +25,7 @@ fn attempts_max(connections: u64, result: &LoadResult) -> u64 {
 }
 
 fn assert_clean(result: &LoadResult) {
-    assert!(result.requests > 10, "{} requests", result.requests);
+    assert!(result.requests > 4, "{} requests", result.requests);
     assert!(result.errors.is_empty(), "{:?}", result.errors);
     assert_eq!(result.connections.opened, 2);
     assert_eq!(result.latency_us.count, result.requests);
