@@ -26,14 +26,15 @@ const COLUMN_WIDTH: usize = 10;
 /// Draws a run.
 pub fn draw(run: &Run) -> String {
     let mut text = String::new();
-    for section in table::sections(run) {
-        draw_section(&mut text, &section);
+    let sections = table::sections(run);
+    for section in &sections {
+        draw_section(&mut text, section);
     }
     if run.rows.is_empty() {
         text.push_str("There are no rows: the run ended before its first trial did.\n\n");
     }
-    for line in heading::reading() {
-        text.push_str(&wrapped("", line));
+    for line in heading::reading(&sections) {
+        text.push_str(&wrapped("", &line));
     }
     text.push('\n');
     for line in heading::provenance(run) {
@@ -80,6 +81,9 @@ fn draw_table(text: &mut String, table: &Table) {
     for (index, note) in table.notes.iter().enumerate() {
         let words = format!("{}: {}", note.stacks.join(", "), note.text);
         text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
+    }
+    if !table.repeated.is_empty() {
+        text.push_str(&wrapped("  ", &table.repeated));
     }
     text.push('\n');
 }
@@ -140,8 +144,8 @@ fn grid(table: &Table) -> String {
         "% of\nceiling".to_owned(),
         "queueing\np50, p99".to_owned(),
         mark(Headline::CpuPerRequest, "server\nµs/req"),
-        "store\nµs/req".to_owned(),
-        "client\nµs/req".to_owned(),
+        "req per\nCPU-s".to_owned(),
+        "store,\nclient\nµs/req".to_owned(),
         "peak RSS\nswitches".to_owned(),
         "verdict".to_owned(),
     ]);
@@ -183,8 +187,8 @@ fn cells(line: &Line) -> Vec<Cell> {
         figure(&line.ceiling_percent),
         two_lines(&line.p50.median, &[&line.p99.median]),
         figure(&line.server_us),
-        figure(&line.store_us),
-        figure(&line.client_us),
+        figure(&line.per_cpu_second),
+        two_lines(&line.store_us.median, &[&line.client_us.median]),
         two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
     ]
