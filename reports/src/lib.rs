@@ -10,6 +10,7 @@
 //! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
 //! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
 //!   ([`heading`]).
+//! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -27,6 +28,7 @@ pub mod number;
 pub mod ownership;
 pub mod panel;
 pub mod places;
+pub mod repeat;
 pub mod row;
 pub mod run;
 #[cfg(test)]

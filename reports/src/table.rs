@@ -291,7 +291,7 @@ fn repeated(trials: usize) -> String {
 }
 
 /// `cache_hit, sync`, and after a colon what its step sets.
-fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String {
+pub(crate) fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String {
     let Question { request, mode, step } = question;
     match step {
         Some(step) => format!("{request}, {}: {}", mode_word(*mode), step_title(*step, meta)),

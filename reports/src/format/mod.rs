@@ -5,6 +5,7 @@ use crate::dir::Run;
 mod builds;
 pub mod cards;
 mod markdown;
+pub mod repeat;
 mod terminal;
 
 /// A way to draw a run.

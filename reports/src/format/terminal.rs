@@ -95,8 +95,7 @@ fn overview_grid(overview: &Overview) -> String {
         true => vec![line.name.clone(), cut(&line.http), cut(&line.redis), line.bridged.to_owned()],
         false => vec![line.name.clone()],
     };
-    let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let mut grid = empty_grid();
     let names = if is_roomy { &["stack", "HTTP", "store client", "bridged"][..] } else { &["stack"] };
     let columns = overview.columns.iter().map(|column| narrow(column));
     grid.set_header(names.iter().map(|name| (*name).to_owned()).chain(columns));
@@ -133,8 +132,7 @@ fn cut(words: &str) -> String {
 }
 
 fn grid(table: &Table) -> String {
-    let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let mut grid = empty_grid();
     let mark =
         |headline, words: &str| if table.headline == headline { format!("{words} ◂") } else { words.to_owned() };
     grid.set_header([
@@ -156,8 +154,15 @@ fn grid(table: &Table) -> String {
     drawn(grid, NAME_COLUMN + 1..last)
 }
 
+/// A grid in the style of all of them.
+pub(super) fn empty_grid() -> Grid {
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    grid
+}
+
 /// The lines of a grid, the given columns aligned to the right.
-fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
+pub(super) fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
     for (index, column) in grid.column_iter_mut().enumerate() {
         // The space that stands for the missing vertical line is the second of two between columns.
         column.set_padding((0, 1));
