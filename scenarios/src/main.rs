@@ -103,7 +103,7 @@ fn report(dir: &Path, format: Option<&str>) -> Result<()> {
 }
 
 fn repeat(first: &Path, second: &Path) -> Result<()> {
-    let runs = [RunDir::load(first)?, RunDir::load(second)?];
+    let runs = [RunDir::load_rows(first)?, RunDir::load_rows(second)?];
     for warning in runs.iter().flat_map(|run| &run.warnings) {
         eprintln!("warning: {warning}");
     }
