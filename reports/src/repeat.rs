@@ -126,12 +126,12 @@ impl Repeat {
 
     fn add(&mut self, runs: [(&Run, &Part); 2]) {
         let [(first, part), _] = runs;
+        let floors = runs.map(|(run, part)| Noise::of(run, part.headline).floor);
         for panel in part.panels(&first.meta.stacks) {
             let [asked, asked_again] = runs.map(|(run, part)| part.of_panel(panel, &run.meta.stacks));
             for (question, cells) in &asked {
                 let again = asked_again.iter().find(|(other, _)| other == question);
                 let cells_again = again.map_or(&[][..], |(_, cells)| cells);
-                let floors = runs.map(|(run, part)| Noise::of(run, part.headline).floor);
                 let pair = Pair { headline: part.headline, cells: [cells, cells_again], floors };
                 let title = title(panel, part, question);
                 self.tables.extend(pair.repeated(title, &mut self.left_out));

@@ -1,9 +1,9 @@
 //! What several trials say: an interval of the median, ratios within blocks, and a correction for asking often.
 //!
 //! # Layout
-//! - [`median`]: the order-statistic interval of a median.
+//! - [`mod@median`]: the order-statistic interval of a median.
 //! - [`ratio`]: the mean log-ratio of two stacks over blocks, with Student's t.
-//! - [`holm`]: p-values of many comparisons, corrected.
+//! - [`mod@holm`]: p-values of many comparisons, corrected.
 //!
 //! The unit is always the trial. Seconds within a window depend on each other, and nothing here is made from them.
 
