@@ -94,6 +94,9 @@ impl<'c> Comparisons<'c> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{SeedableRng as _, rngs::StdRng};
+    use rand_distr::{Distribution as _, StandardNormal};
+
     use super::*;
     use crate::{
         row::{Row, Verdict},
@@ -190,6 +193,26 @@ mod tests {
         let cells: Vec<&Cell> = field.iter().collect();
         let comparisons = Comparisons::of(&cells, Headline::CpuPerRequest, None);
         assert_eq!(comparisons.is_better_by_pairs(0, 1), Some(false));
+    }
+
+    #[test]
+    fn a_table_of_stacks_that_are_all_alike_seldom_tells_any_apart() {
+        const TABLES: u32 = 500;
+        let mut random = StdRng::seed_from_u64(3);
+        let mut draw = || -> f64 { StandardNormal.sample(&mut random) };
+        let mut told_apart = 0;
+        for _ in 0..TABLES {
+            let moods = MOODS.map(|mood| mood * (0.05 * draw()).exp());
+            let field: Vec<Cell> =
+                (0..6).map(|_| cell("alike", &moods.map(|mood| mood * (0.02 * draw()).exp()))).collect();
+            let cells: Vec<&Cell> = field.iter().collect();
+            let comparisons = Comparisons::of(&cells, Headline::CpuPerRequest, None);
+            let is_apart = |a| (0..6).any(|b| comparisons.is_better_by_pairs(a, b) == Some(true));
+            told_apart += u32::from((0..6).any(is_apart));
+        }
+        // One in twenty, and four standard errors of that; without the correction it is two of five.
+        let share = f64::from(told_apart) / f64::from(TABLES);
+        assert!(share < 0.05 + 4.0 * (0.05 * 0.95 / f64::from(TABLES)).sqrt(), "{share}");
     }
 
     #[test]
