@@ -24,6 +24,10 @@ bench-stacks *options:
 bench-build *options:
     cargo xtask bench-build "$@"
 
+# the same short run twice, and whether the second says what the first did
+bench-repeat *options:
+    cargo xtask bench-repeat "$@"
+
 # every scenario file there is (long)
 bench-everything *options:
     cargo xtask bench-everything "$@"

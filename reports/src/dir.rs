@@ -74,6 +74,16 @@ impl RunDir {
     /// # Errors
     /// When `run.json` is missing or is not one.
     pub fn load(dir: &Path) -> Result<Run, LoadError> {
+        let mut run = Self::load_rows(dir)?;
+        run.latencies = load_latencies(dir, &run.rows, &mut run.warnings);
+        Ok(run)
+    }
+
+    /// The same without the client's result files, for what needs no percentiles.
+    ///
+    /// # Errors
+    /// As [`RunDir::load`].
+    pub fn load_rows(dir: &Path) -> Result<Run, LoadError> {
         let meta = load_meta(&dir.join(RUN_FILE))?;
         let path = dir.join(ROWS_FILE);
         let text = match fs::read(&path) {
@@ -81,9 +91,8 @@ impl RunDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(LoadError::Read { path, error }),
         };
-        let (rows, mut warnings) = parse_rows(&path, &text);
-        let latencies = load_latencies(dir, &rows, &mut warnings);
-        Ok(Run { meta, rows, latencies, warnings })
+        let (rows, warnings) = parse_rows(&path, &text);
+        Ok(Run { meta, rows, latencies: BTreeMap::new(), warnings })
     }
 }
 
@@ -186,6 +195,7 @@ mod tests {
         let run = RunDir::load(dir.path()).unwrap();
         assert_eq!(run.rows.len(), 1);
         assert!(run.warnings[0].contains("raw/gone.json: No such file"), "{:?}", run.warnings);
+        assert!(RunDir::load_rows(dir.path()).unwrap().warnings.is_empty(), "the rows alone are whole");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::{
     number,
     row::{Placement, Row},
     run::ScenarioMeta,
+    stats::{self, median},
+    table::Section,
 };
 
 /// Store, placement and load of a section, a line each.
@@ -94,8 +96,10 @@ pub fn provenance(run: &Run) -> Vec<String> {
         Some(ended) => format!("ended {ended}"),
         None => "not ended".to_owned(),
     };
+    // A trial that was measured again is planned once.
+    let made = run.rows.iter().filter(|row| !row.repeated).count();
     let missing = match meta.plan.trials {
-        planned if planned > run.rows.len() as u64 => format!(": {} of {planned} trials are there", run.rows.len()),
+        planned if planned > made as u64 => format!(": {made} of {planned} trials are there"),
         _ => String::new(),
     };
     let source = match (&meta.git.revision, meta.git.dirty) {
@@ -136,19 +140,61 @@ pub fn overview() -> &'static str {
      their ratios to the best of each column; what is marked as ceiling or floor is a reference and no competitor."
 }
 
-/// How to read the tables: the rules that every table of this kind rests on.
-pub fn reading() -> &'static [&'static str] {
-    &[
-        "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. Stacks \
-         whose ranges overlap share a place (#); a single trial gives no place.",
-        "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are \
-         not the latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank \
-         falls among requests that were never answered.",
-        "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
-         command to threads or to a runtime of the other. Switches are the server's context switches per request.",
-        "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
-         window. On loopback, much of the receive path runs in the sender.",
-        "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked \
-         on what a request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
-    ]
+/// How to read the tables: the rules that every table of these sections rests on.
+pub fn reading(sections: &[Section]) -> Vec<String> {
+    let tables = sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
+    let trials: BTreeSet<usize> = tables.flat_map(|table| table.trials.iter().copied()).collect();
+    let mut lines = spread(&trials);
+    lines.extend(RULES.iter().map(|rule| (*rule).to_owned()));
+    lines
 }
+
+/// What stands in the brackets beside a median, and how places come about, for tables whose figures rest on these
+/// numbers of trials.
+fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
+    let (few, enough): (Vec<usize>, Vec<usize>) = trials.iter().partition(|trials| **trials < stats::TRIALS_MIN);
+    let ranges = "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. \
+                  Stacks whose ranges overlap share a place (#); a single trial gives no place.";
+    if enough.is_empty() {
+        return vec![ranges.to_owned()];
+    }
+    let coverage = |trials: &usize| {
+        let covered = median::coverage(*trials, median::rank(*trials));
+        format!("{} % ({trials} trials)", number::percent(covered))
+    };
+    let coverages: Vec<String> = enough.iter().map(coverage).collect();
+    let minimum = stats::TRIALS_MIN;
+    let mut lines = vec![
+        format!(
+            "Figures are medians over trials with an interval beside them: two of the values, which hold the true median \
+             between them with a probability of {}, however the values are distributed.",
+            coverages.join(", ")
+        ),
+        format!(
+            "Places (#) come from comparisons within blocks. A stack shares the place of the one it began with, unless \
+             the mean log-ratio of the two over at least {minimum} blocks differs from 0 by Student's t at 5 %, corrected \
+             after Holm for all pairs of the table, and by more than the noise floor."
+        ),
+    ];
+    if !few.is_empty() {
+        lines.push(format!(
+            "Where a figure rests on fewer than {minimum} trials, the brackets hold the range [min–max], which is no interval, \
+             and stacks whose ranges overlap share a place; a single trial gives no place."
+        ));
+    }
+    lines
+}
+
+/// What holds for every table, however many trials it rests on.
+const RULES: &[&str] = &[
+    "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not the \
+     latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank falls among \
+     requests that were never answered.",
+    "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
+     command to threads or to a runtime of the other. Switches are the server's context switches per request.",
+    "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \
+     loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the other way \
+     round: how many it answers for each second of CPU time.",
+    "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on what a \
+     request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
+];

@@ -5,8 +5,12 @@
 //! - [`run`]: what held for the whole run, as `run.json`.
 //! - [`dir`]: a run directory, read back; damaged lines are named and skipped.
 //! - [`latency`]: the client's histograms, merged over trials.
-//! - [`summary`]: trials to cells (medians, ranges, the worst verdict).
-//! - [`table`]: cells to tables (order, rank, notes), panel by panel ([`panel`]), and what stands above them ([`heading`]).
+//! - [`stats`]: what several trials say (intervals, paired ratios, many comparisons).
+//! - [`summary`]: trials to cells (medians, ranges or intervals, the worst verdict).
+//! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
+//! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
+//!   ([`heading`]).
+//! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -19,13 +23,17 @@ pub mod dir;
 pub mod format;
 pub mod heading;
 pub mod latency;
+pub mod noise;
 pub mod number;
 pub mod ownership;
 pub mod panel;
+pub mod places;
+pub mod repeat;
 pub mod row;
 pub mod run;
 #[cfg(test)]
 mod sample;
+pub mod stats;
 pub mod summary;
 pub mod table;
 

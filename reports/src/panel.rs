@@ -65,9 +65,9 @@ impl Panel {
 }
 
 /// The panels that some compared stack of these rows is of; where nothing is compared, the first.
-pub fn in_run(stacks: &[StackMeta], rows: &[&Row]) -> impl Iterator<Item = Panel> {
+pub fn in_run(stacks: &[StackMeta], rows: &[&Row]) -> Vec<Panel> {
     let compared = |row: &&&Row| matches!(row.role, Role::Stack | Role::Trap);
     let has = |panel: Panel| rows.iter().filter(compared).any(|row| panel.has(stacks, &row.stack));
     let found: Vec<Panel> = [Panel::Deployed, Panel::Controlled].into_iter().filter(|panel| has(*panel)).collect();
-    if found.is_empty() { vec![Panel::Deployed] } else { found }.into_iter()
+    if found.is_empty() { vec![Panel::Deployed] } else { found }
 }

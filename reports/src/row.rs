@@ -18,7 +18,8 @@ pub struct Row {
     pub scenario: String,
     /// Stack's name.
     pub stack: String,
-    /// Null for an ordinary row; 1 or 2 for the two names of an A/A pair.
+    /// Which name of an A/A pair this is: 2 for the second; null, or 1, for the first, which is the stack's own and that of
+    /// every ordinary row.
     pub twin: Option<u8>,
     /// What the stack is in the suite.
     pub role: Role,
@@ -30,6 +31,10 @@ pub struct Row {
     pub step: Option<u32>,
     /// Block in which this trial ran, from 1. Every cell of a scenario runs once in each block.
     pub trial: u32,
+    /// This trial was `noisy` and was measured again: it is kept, but left out of every table. False in runs made before
+    /// trials were repeated.
+    #[serde(default)]
+    pub repeated: bool,
     /// Which CPUs the processes might use.
     pub placement: Placement,
     /// Store in words: `embedded`, `redis 7.0.15`, …

@@ -112,6 +112,7 @@ pub fn row(stack: &str) -> Row {
         mode: Mode::Async,
         step: None,
         trial: 1,
+        repeated: false,
         placement: Placement::Pinned,
         store_name: "embedded".to_owned(),
         verdict: Verdict::Ok,

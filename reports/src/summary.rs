@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use crate::{
     latency::{Observed, Percentile},
     row::{Cost, Mode, Role, Row, Verdict},
+    stats::{self, Blocks, Interval},
 };
 
-/// Median and range of a figure over trials.
+/// Microseconds of a second.
+const US_PER_S: f64 = 1e6;
+
+/// Median and range of a figure over trials, and the interval of the median where there are enough of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// Median; of an even number of trials, the mean of the middle two.
@@ -16,6 +20,8 @@ pub struct Spread {
     pub min: f64,
     /// Largest.
     pub max: f64,
+    /// Interval of the median; none for fewer than [`stats::TRIALS_MIN`] trials.
+    pub interval: Option<Interval>,
     /// Trials it rests on.
     pub trials: usize,
 }
@@ -25,10 +31,13 @@ impl Spread {
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let (first, last) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
-        Some(Self { median, min: first, max: last, trials: sorted.len() })
+        Some(Self {
+            median: stats::median(&sorted)?,
+            min: *sorted.first()?,
+            max: *sorted.last()?,
+            interval: Interval::of_median(&sorted),
+            trials: sorted.len(),
+        })
     }
 
     /// Whether two ranges have a value in common.
@@ -60,12 +69,12 @@ impl Question {
 pub struct Cell {
     /// Stack's name.
     pub stack: String,
-    /// The same; the two of an A/A pair are told apart.
-    pub label: String,
     /// What the stack is in the suite.
     pub role: Role,
     /// Answers per second.
     pub rate: Option<Spread>,
+    /// The same by block.
+    pub rate_by_block: Blocks,
     /// Share of the ceiling.
     pub ceiling_share: Option<Spread>,
     /// Median latency.
@@ -74,7 +83,11 @@ pub struct Cell {
     pub p99: Option<Percentile>,
     /// Server's CPU time per answer, in microseconds.
     pub server_us: Option<Spread>,
-    /// The same of the store; none if the harness did not start it.
+    /// The same by block.
+    pub server_us_by_block: Blocks,
+    /// Answers per second of the server's CPU time.
+    pub per_cpu_second: Option<Spread>,
+    /// CPU time per answer of the store; none if the harness did not start it.
     pub store_us: Option<Spread>,
     /// The same of the client.
     pub client_us: Option<Spread>,
@@ -90,26 +103,36 @@ pub struct Cell {
     pub verdict_trials: usize,
     /// All trials, failed ones included.
     pub trials: usize,
+    /// Noisy trials that were measured again, and that nothing else here rests on.
+    pub repeated: usize,
     /// Why, of the first trial with that verdict; empty if there is nothing to say.
     pub reason: String,
 }
 
 impl Cell {
-    /// Sums up the trials of one cell, with the client's distributions by [`Row::raw`]; `None` if there are no trials.
-    pub fn of(rows: &[&Row], latencies: &BTreeMap<String, Observed>) -> Option<Self> {
+    /// Sums up the trials of one cell, with the client's distributions by [`Row::raw`]; `None` if there are no trials,
+    /// or none but those that were to be measured again.
+    pub fn of(all: &[&Row], latencies: &BTreeMap<String, Observed>) -> Option<Self> {
+        let rows: Vec<&Row> = all.iter().copied().filter(|row| !row.repeated).collect();
         let worst =
             rows.iter().copied().reduce(|a, b| if severity(b.verdict) > severity(a.verdict) { b } else { a })?;
         let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
         let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(good.iter().filter_map(|row| figure(row)));
+        let by_block = |figure: fn(&Row) -> Option<f64>| {
+            good.iter().filter_map(|row| Some((row.trial, figure(row)?))).collect::<Blocks>()
+        };
+        let server_us: fn(&Row) -> Option<f64> = |row| cost(row, &row.server);
         Some(Self {
             stack: worst.stack.clone(),
-            label: label(worst),
             role: worst.role,
             rate: spread(|row| Some(row.requests_per_sec)),
+            rate_by_block: by_block(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
             p50: quantile(&good, latencies, 0.5, |row| row.latency_us.p50),
             p99: quantile(&good, latencies, 0.99, |row| row.latency_us.p99),
-            server_us: spread(|row| cost(row, &row.server)),
+            server_us: spread(server_us),
+            server_us_by_block: by_block(server_us),
+            per_cpu_second: spread(|row| cost(row, &row.server).filter(|us| *us > 0.0).map(|us| US_PER_S / us)),
             store_us: spread(|row| cost(row, &row.store)),
             client_us: spread(|row| cost(row, &row.client)),
             rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
@@ -118,15 +141,9 @@ impl Cell {
             verdict: worst.verdict,
             verdict_trials: rows.iter().filter(|row| row.verdict == worst.verdict).count(),
             trials: rows.len(),
+            repeated: all.len() - rows.len(),
             reason: worst.error.clone().unwrap_or_else(|| worst.reason.clone()),
         })
-    }
-}
-
-fn label(row: &Row) -> String {
-    match row.twin {
-        Some(twin) => format!("{} A/A {twin}", row.stack),
-        None => row.stack.clone(),
     }
 }
 
@@ -184,6 +201,34 @@ mod tests {
         assert_eq!((spread.median, spread.min, spread.max, spread.trials), (2.0, 1.0, 3.0, 3));
         assert_eq!(Spread::of([1.0, 4.0]).unwrap().median, 2.5);
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_spread_has_an_interval_from_six_trials_on() {
+        let spread = |trials: u32| Spread::of((1..=trials).map(f64::from)).unwrap();
+        assert_eq!(spread(5).interval, None);
+        let ends = |trials| spread(trials).interval.map(|interval| (interval.low, interval.high));
+        assert_eq!((ends(6), ends(8), ends(9)), (Some((1.0, 6.0)), Some((1.0, 8.0)), Some((2.0, 8.0))));
+    }
+
+    #[test]
+    fn a_trial_that_was_measured_again_is_counted_and_changes_no_figure() {
+        let good = sample::row("tokio");
+        let mut noisy = Row { repeated: true, verdict: Verdict::Noisy, requests_per_sec: 1.0, ..good.clone() };
+        noisy.server.cpu_us_per_request = 99.0;
+        let without = Cell::of(&[&good], &BTreeMap::new()).unwrap();
+        let with = Cell::of(&[&noisy, &good], &BTreeMap::new()).unwrap();
+        assert_eq!(with, Cell { repeated: 1, ..without });
+        assert_eq!(Cell::of(&[&noisy], &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn requests_per_cpu_second_are_the_reciprocal_of_the_cost() {
+        let mut dear = sample::row("tokio");
+        dear.server.cpu_us_per_request = 40.0;
+        assert_eq!(Cell::of(&[&dear], &BTreeMap::new()).unwrap().per_cpu_second, Spread::of([25_000.0]));
+        dear.server = Cost::default();
+        assert_eq!(Cell::of(&[&dear], &BTreeMap::new()).unwrap().per_cpu_second, None);
     }
 
     #[test]

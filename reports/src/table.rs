@@ -1,25 +1,30 @@
 //! Cells to tables: what is shown, in which order and with which notes. How it is drawn is the business of
 //! [`crate::format`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::{
     card,
     dir::Run,
     heading,
-    latency::{Observed, Percentile},
+    latency::Percentile,
+    noise::Noise,
     number::{self, NONE},
-    panel::{self, Panel},
-    row::{Mode, Placement, Role, Row, Verdict},
+    panel::Panel,
+    places::Comparisons,
+    row::{Mode, Placement, Role, Verdict},
     run::{MachineInfo, ScenarioMeta, StackMeta},
+    stats::Blocks,
     summary::{Cell, Question, Spread},
 };
 
 mod ceilings;
 mod overview;
+mod parts;
 
 use ceilings::ceilings;
 pub use overview::{Overview, OverviewLine};
+pub(crate) use parts::{Part, parts};
 
 /// With this many CPUs, client and store share what the server does not use and are often the limit.
 const FEW_CPUS: u32 = 2;
@@ -38,20 +43,29 @@ pub enum Headline {
 impl Headline {
     /// On few CPUs, and wherever the server is bound to its own, throughput says more about the placement than about
     /// the server; what a request costs does not.
-    fn choose(machine: &MachineInfo, placement: Placement) -> Self {
+    pub(crate) fn choose(machine: &MachineInfo, placement: Placement) -> Self {
         if machine.cpus <= FEW_CPUS || placement == Placement::Pinned { Self::CpuPerRequest } else { Self::Rate }
     }
 
-    fn figure(self, cell: &Cell) -> Option<Spread> {
+    /// The figure of a cell.
+    pub fn figure(self, cell: &Cell) -> Option<Spread> {
         match self {
             Self::CpuPerRequest => cell.server_us,
             Self::Rate => cell.rate,
         }
     }
 
+    /// The same by block.
+    pub fn by_block(self, cell: &Cell) -> &Blocks {
+        match self {
+            Self::CpuPerRequest => &cell.server_us_by_block,
+            Self::Rate => &cell.rate_by_block,
+        }
+    }
+
     /// Whether a cell's figure may be ranked. A throughput is the server's own only with two verdicts; what a request
     /// costs is also sound when somebody else set the pace.
-    fn ranks(self, verdict: Verdict) -> bool {
+    pub fn ranks(self, verdict: Verdict) -> bool {
         let paced = matches!(
             verdict,
             Verdict::PeerLimitedClient
@@ -74,7 +88,7 @@ impl Headline {
     }
 
     /// Whether less is better.
-    fn prefers_less(self) -> bool {
+    pub fn prefers_less(self) -> bool {
         self == Self::CpuPerRequest
     }
 
@@ -126,12 +140,16 @@ pub struct Table {
     pub ceilings: String,
     /// Numbered from 1.
     pub notes: Vec<Note>,
+    /// How many trials were measured again, in a sentence; empty if none were.
+    pub repeated: String,
+    /// On how many trials the figures rest that the table is ordered by; more than one number where stacks differ.
+    pub trials: BTreeSet<usize>,
 }
 
 /// One stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Place in the rank; none where the verdict or the role forbids one, or where one trial gives no range.
+    /// Place; none where the verdict or the role forbids one, or where there is but one trial.
     pub rank: Option<usize>,
     /// Stack's name, marked if it is not one of the compared.
     pub name: String,
@@ -151,6 +169,8 @@ pub struct Line {
     pub store_us: Figure,
     /// Client's.
     pub client_us: Figure,
+    /// Answers per second of the server's CPU time.
+    pub per_cpu_second: Figure,
     /// Server's peak resident set.
     pub rss: Figure,
     /// Server's context switches per answer.
@@ -168,14 +188,16 @@ pub struct Line {
 pub struct Figure {
     /// The median, or a dash.
     pub median: String,
-    /// The range over trials, as `[min–max]`, where there were several and it is shown.
+    /// In brackets, where there were several trials and it is shown: the interval of the median, or, from fewer trials
+    /// than make one, the range from the smallest to the largest.
     pub range: Option<String>,
 }
 
 impl Figure {
     fn with_range(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
         let range = spread.filter(|spread| spread.trials > 1);
-        let range = range.map(|spread| format!("[{}–{}]", show(spread.min), show(spread.max)));
+        let ends = |spread: Spread| spread.interval.map_or((spread.min, spread.max), |i| (i.low, i.high));
+        let range = range.map(ends).map(|(low, high)| format!("[{}–{}]", show(low), show(high)));
         Self { range, ..Self::median(spread, show) }
     }
 
@@ -203,98 +225,73 @@ pub struct Note {
 
 /// Every table of a run, in the order of its scenarios and their requests.
 pub fn sections(run: &Run) -> Vec<Section> {
-    let mut keys: Vec<(String, String, Placement)> = Vec::new();
-    for row in &run.rows {
-        let key = (row.scenario.clone(), row.store_name.clone(), row.placement);
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    let position = |name: &str| run.meta.scenarios.iter().position(|s| s.name == name).unwrap_or(usize::MAX);
-    keys.sort_by_key(|(scenario, ..)| position(scenario));
-    keys.iter().map(|key| section(run, key)).collect()
+    parts(run).iter().map(|part| section(run, part)).collect()
 }
 
-fn section(run: &Run, (name, store, placement): &(String, String, Placement)) -> Section {
-    let matches = |row: &&Row| &row.scenario == name && &row.store_name == store && row.placement == *placement;
-    let rows: Vec<&Row> = run.rows.iter().filter(matches).collect();
-    let meta = run.meta.scenarios.iter().find(|scenario| &scenario.name == name);
-    let mut questions: Vec<Question> = Vec::new();
-    for row in &rows {
-        let question = Question::of(row);
-        if !questions.contains(&question) {
-            questions.push(question);
-        }
-    }
-    let position = |question: &Question| {
-        let requests = meta.map_or(&[][..], |meta| &meta.requests);
-        requests.iter().position(|r| r.name == question.request && r.mode == question.mode).unwrap_or(usize::MAX)
-    };
-    questions.sort_by_key(|question| (position(question), question.clone()));
-    let headline = Headline::choose(&run.meta.machine, *placement);
-    let asked: Vec<(Question, Vec<Cell>)> =
-        questions.into_iter().map(|question| (question.clone(), cells(&question, &rows, &run.latencies))).collect();
+fn section(run: &Run, part: &Part) -> Section {
+    let noise = Noise::of(run, part.headline);
+    let basis = Basis { stacks: &run.meta.stacks, meta: part.meta, headline: part.headline, floor: noise.floor };
+    let mut facts = heading::facts(part.meta, &part.rows);
+    facts.push(noise.sentence());
     Section {
-        title: meta.map_or_else(|| name.clone(), |meta| format!("{name}: {}", meta.title)),
-        facts: heading::facts(meta, &rows),
-        analysis: meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
-        panels: panel::in_run(&run.meta.stacks, &rows)
-            .map(|panel| panel_tables(panel, &run.meta.stacks, meta, headline, &asked))
-            .collect(),
-        is_stepped: rows.iter().any(|row| row.step.is_some()),
+        title: part.meta.map_or_else(|| part.scenario.to_owned(), |meta| format!("{}: {}", meta.name, meta.title)),
+        facts,
+        analysis: part.meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
+        panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
+        is_stepped: part.rows.iter().any(|row| row.step.is_some()),
     }
 }
 
-/// What the trials of every stack say to one question.
-fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Observed>) -> Vec<Cell> {
-    let mut groups: Vec<(&str, Option<u8>, Vec<&Row>)> = Vec::new();
-    for row in rows.iter().copied().filter(|row| &Question::of(row) == question) {
-        match groups.iter_mut().find(|(stack, twin, _)| *stack == row.stack && *twin == row.twin) {
-            Some((.., trials)) => trials.push(row),
-            None => groups.push((&row.stack, row.twin, vec![row])),
-        }
-    }
-    groups.iter().filter_map(|(.., trials)| Cell::of(trials, latencies)).collect()
-}
-
-fn panel_tables(
-    panel: Panel,
-    stacks: &[StackMeta],
-    meta: Option<&ScenarioMeta>,
+/// What all tables of a section have in common.
+struct Basis<'r> {
+    stacks: &'r [StackMeta],
+    meta: Option<&'r ScenarioMeta>,
     headline: Headline,
-    asked: &[(Question, Vec<Cell>)],
-) -> PanelTables {
-    let of_panel: Vec<(&Question, Vec<&Cell>)> = asked
-        .iter()
-        .map(|(question, cells)| (question, cells.iter().filter(|cell| panel.shows(stacks, cell)).collect()))
-        .collect();
+    /// The run's noise floor, as a log-ratio.
+    floor: Option<f64>,
+}
+
+fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
+    let asked = part.of_panel(panel, basis.stacks);
     PanelTables {
         panel,
-        overviews: overview::overviews(&of_panel, stacks, meta, headline),
-        tables: of_panel.into_iter().map(|(q, cells)| table(q, cells, stacks, meta, headline)).collect(),
+        overviews: overview::overviews(&asked, basis.stacks, basis.meta, basis.headline),
+        tables: asked.iter().map(|(question, cells)| table(question, cells, basis)).collect(),
     }
 }
 
-fn table(
-    question: &Question,
-    mut cells: Vec<&Cell>,
-    stacks: &[StackMeta],
-    meta: Option<&ScenarioMeta>,
-    headline: Headline,
-) -> Table {
-    order(&mut cells, headline);
-    let ranks = ranks(&cells, headline);
+/// One question of one panel, the cells in order.
+fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
+    let Basis { stacks, meta, headline, floor } = *basis;
+    let places = Comparisons::of(cells, headline, floor).places();
     let mut notes: Vec<Note> = Vec::new();
     let how = |cell: &Cell| {
         let stack = stacks.iter().find(|stack| stack.name == cell.stack);
         stack.filter(|_| cell.role == Role::Stack).map_or("", |stack| card::how(stack, question.mode))
     };
-    let lines = cells.iter().zip(ranks).map(|(cell, rank)| line(cell, rank, how(cell), &mut notes)).collect();
-    Table { title: title(question, meta), headline, lines, ceilings: ceilings(&cells), notes }
+    let lines = cells.iter().zip(places).map(|(cell, place)| line(cell, place, how(cell), &mut notes)).collect();
+    Table {
+        title: title(question, meta),
+        headline,
+        lines,
+        ceilings: ceilings(cells),
+        notes,
+        repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),
+        trials: cells.iter().filter_map(|cell| headline.figure(cell)).map(|spread| spread.trials).collect(),
+    }
+}
+
+/// `3 noisy trials were measured again; both are kept`; empty if there were none.
+fn repeated(trials: usize) -> String {
+    match trials {
+        0 => String::new(),
+        1 => "1 noisy trial was measured again; both are kept, and the noisy one is in no figure".to_owned(),
+        _ => format!("{trials} noisy trials were measured again; both are kept, and the noisy ones are in no figure"),
+    }
 }
 
 /// `cache_hit, sync`, and after a colon what its step sets.
-fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String {
+pub(crate) fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String {
     let Question { request, mode, step } = question;
     match step {
         Some(step) => format!("{request}, {}: {}", mode_word(*mode), step_title(*step, meta)),
@@ -328,23 +325,8 @@ fn order(cells: &mut [&Cell], headline: Headline) {
             (Some(a), Some(b)) => headline.compare(&a, &b),
             _ => std::cmp::Ordering::Equal,
         };
-        class(a).cmp(&class(b)).then_with(by_figure).then_with(|| a.label.cmp(&b.label))
+        class(a).cmp(&class(b)).then_with(by_figure).then_with(|| a.stack.cmp(&b.stack))
     });
-}
-
-/// Places of ordered cells. Whose range overlaps the range of the first of a place shares it; one trial has no range,
-/// and a place without one would claim more than was seen.
-fn ranks(cells: &[&Cell], headline: Headline) -> Vec<Option<usize>> {
-    let mut place: Option<(usize, Spread)> = None;
-    let places = cells.iter().enumerate().map(|(index, cell)| {
-        let spread = headline.figure(cell).filter(|spread| is_ranked(cell, headline) && spread.trials > 1)?;
-        let (rank, _) = match place {
-            Some((rank, first)) if first.overlaps(&spread) => (rank, first),
-            _ => *place.insert((index + 1, spread)),
-        };
-        Some(rank)
-    });
-    places.collect()
 }
 
 fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Note>) -> Line {
@@ -360,6 +342,7 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
+        per_cpu_second: Figure::median(cell.per_cpu_second, number::rate),
         rss: Figure::median(cell.rss_bytes, number::bytes),
         switches: Figure::median(cell.switches, number::ratio),
         verdict: verdict_word(cell.verdict).to_owned(),
@@ -371,10 +354,10 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
 /// A stack's name; what is none says what it is instead.
 fn marked_name(cell: &Cell) -> String {
     match cell.role {
-        Role::Stack => cell.label.clone(),
-        Role::Ceiling => format!("{} (ceiling)", cell.label),
-        Role::Floor => format!("{} (floor)", cell.label),
-        Role::Trap => format!("{} (trap)", cell.label),
+        Role::Stack => cell.stack.clone(),
+        Role::Ceiling => format!("{} (ceiling)", cell.stack),
+        Role::Floor => format!("{} (floor)", cell.stack),
+        Role::Trap => format!("{} (trap)", cell.stack),
     }
 }
 
@@ -388,7 +371,7 @@ fn note(cell: &Cell, notes: &mut Vec<Note>) -> Option<usize> {
         notes.push(Note { stacks: Vec::new(), text });
         notes.len() - 1
     });
-    notes[index].stacks.push(cell.label.clone());
+    notes[index].stacks.push(cell.stack.clone());
     Some(index + 1)
 }
 

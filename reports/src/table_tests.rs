@@ -1,7 +1,13 @@
 //! Tests of order, rank and notes.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::{run::StepMeta, sample};
+use crate::{
+    row::Row,
+    run::{StackMeta, StepMeta},
+    sample,
+};
 
 /// A row with the figures a rank rests on.
 fn row(stack: &str, trial: u32, rate: f64, server_us: f64) -> Row {
@@ -285,4 +291,64 @@ fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_th
         ]
     );
     assert_eq!(section.facts[0], "Store: embedded, GET answered after 20ms.");
+}
+
+#[test]
+fn second_names_are_neither_shown_nor_mixed_in() {
+    let mut rows = trials("may", [(1.0, 30.0), (1.0, 30.0), (1.0, 30.0)]);
+    let twins = trials("may", [(1.0, 33.0), (1.0, 33.0), (1.0, 33.0)]).into_iter();
+    rows.extend(twins.map(|row| Row { twin: Some(2), ..row }));
+    let run = run(rows);
+    let table = only_table(&run);
+    assert_eq!(names(&table), [("may", Some(1))]);
+    assert_eq!((table.lines[0].server_us.median.as_str(), table.trials), ("30.0", BTreeSet::from([3])));
+    assert_eq!(
+        sections(&run)[0].facts[3],
+        "A/A: two names of may differ by up to 10.0 %; no smaller difference is counted."
+    );
+}
+
+#[test]
+fn a_difference_smaller_than_that_of_two_names_gives_no_place() {
+    let mut rows = trials("a", [(1.0, 30.0), (1.0, 30.1), (1.0, 30.2)]);
+    rows.extend(trials("b", [(1.0, 31.0), (1.0, 31.1), (1.0, 31.2)]));
+    assert_eq!(names(&only_table(&run(rows.clone()))), [("a", Some(1)), ("b", Some(2))]);
+    rows.extend(
+        trials("a", [(1.0, 32.0), (1.0, 32.1), (1.0, 32.2)]).into_iter().map(|row| Row { twin: Some(2), ..row }),
+    );
+    assert_eq!(names(&only_table(&run(rows))), [("a", Some(1)), ("b", Some(1))]);
+}
+
+#[test]
+fn trials_that_were_measured_again_are_counted_below_the_table() {
+    let noisy = |row: Row| Row { repeated: true, verdict: Verdict::Noisy, ..row };
+    let mut rows = trials("a", [(1.0, 30.0), (1.0, 30.1), (1.0, 30.2)]);
+    assert_eq!(only_table(&run(rows.clone())).repeated, "");
+    rows.push(noisy(row("a", 2, 1.0, 99.0)));
+    let table = only_table(&run(rows.clone()));
+    assert_eq!(table.repeated, "1 noisy trial was measured again; both are kept, and the noisy one is in no figure");
+    assert_eq!((table.lines[0].verdict.as_str(), table.lines[0].server_us.median.as_str()), ("ok", "30.1"));
+    rows.push(noisy(row("a", 3, 1.0, 99.0)));
+    assert!(only_table(&run(rows)).repeated.starts_with("2 noisy trials were measured again; both are kept"));
+}
+
+#[test]
+fn from_six_trials_on_the_brackets_hold_the_interval_of_the_median() {
+    let of = |trials: u32| (1..=trials).map(|trial| row("a", trial, 1.0, 30.0 + f64::from(trial))).collect();
+    let brackets = |trials: u32| only_table(&run(of(trials))).lines[0].server_us.range.clone().unwrap();
+    assert_eq!(brackets(5), "[31.0–35.0]");
+    assert_eq!(brackets(9), "[32.0–38.0]", "the outermost two are left out");
+}
+
+#[test]
+fn the_legend_speaks_of_ranges_or_of_intervals_with_their_coverage_or_of_both() {
+    let of = |stack: &str, trials: u32| (1..=trials).map(move |trial| row(stack, trial, 1.0, 30.0)).collect::<Vec<_>>();
+    let legend = |rows: Vec<Row>| heading::reading(&sections(&run(rows))).join(" ");
+    let few = legend(of("a", 5));
+    assert!(few.contains("a range, not an interval") && !few.contains("Student"), "{few}");
+    let enough = legend(of("a", 8));
+    assert!(enough.contains("probability of 99.2 % (8 trials)") && enough.contains("Holm"), "{enough}");
+    assert!(!enough.contains("[min–max]"), "{enough}");
+    let both = legend([of("a", 8), of("b", 6), of("c", 5)].concat());
+    assert!(both.contains("96.9 % (6 trials), 99.2 % (8 trials)") && both.contains("is no interval"), "{both}");
 }

@@ -15,7 +15,11 @@ use stackbench::{
     run::{self, Ended, RunArgs},
     say,
 };
-use stackbench_reports::{Format, RunDir, format::FORMATS};
+use stackbench_reports::{
+    Format, RunDir,
+    format::{self, FORMATS},
+    repeat::Repeat,
+};
 
 /// Some row failed, or some stack does not conform.
 const EXIT_FAILED: u8 = 1;
@@ -48,6 +52,13 @@ enum Verb {
         #[arg(long)]
         format: Option<String>,
     },
+    /// Hold two runs of the same on one machine against each other: do they say the same?
+    Repeat {
+        /// The run directory of the first
+        first: PathBuf,
+        /// The run directory of the second
+        second: PathBuf,
+    },
     /// End what a killed harness left running (started by the harness itself)
     #[command(name = guard::VERB, hide = true)]
     Guard { token: String },
@@ -63,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::List(args) => list::list(&args).map(|()| 0),
         Verb::Report { dir, format } => report(&dir, format.as_deref()).map(|()| 0),
+        Verb::Repeat { first, second } => repeat(&first, &second).map(|()| 0),
         Verb::Guard { token } => {
             guard::main(&token);
             Ok(0)
@@ -87,5 +99,18 @@ fn report(dir: &Path, format: Option<&str>) -> Result<()> {
     let format = Format::named(name)
         .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
     say!("{}", format.draw(&RunDir::load(dir)?).trim_end_matches('\n'));
+    Ok(())
+}
+
+fn repeat(first: &Path, second: &Path) -> Result<()> {
+    let runs = [RunDir::load_rows(first)?, RunDir::load_rows(second)?];
+    for warning in runs.iter().flat_map(|run| &run.warnings) {
+        eprintln!("warning: {warning}");
+    }
+    let repeat = Repeat::of(&runs[0], &runs[1])?;
+    for (which, dir, run) in [("first ", first, &runs[0]), ("second", second, &runs[1])] {
+        say!("{which} run: {}, started {}", dir.display(), run.meta.started);
+    }
+    say!("\n{}", format::repeat::draw(&repeat).trim_end_matches('\n'));
     Ok(())
 }

@@ -335,6 +335,7 @@ impl Trial<'_> {
             mode: self.mode,
             step: self.step,
             trial: self.block,
+            repeated: false,
             placement: bench.placement,
             store_name: store.name().to_owned(),
             verdict: Verdict::Failed,

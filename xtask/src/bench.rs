@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`stacks`]: the whole field in two placements.
 //! - [`builds`]: the same stacks in several builds.
+//! - [`repeat`]: the same run twice.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub mod builds;
+pub mod repeat;
 pub mod stacks;
 
 /// The main job: the study the suite began with, and the same without its waits.

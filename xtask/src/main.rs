@@ -38,6 +38,11 @@ const VERBS: &[Verb] = &[
         bench::stacks::bench_stacks,
     ),
     ("bench-build", "five stacks × {mimalloc, system malloc} × {thin, fat LTO} in one run", bench::builds::bench_build),
+    (
+        "bench-repeat",
+        "the same short run twice: whether the second says what the first did",
+        bench::repeat::bench_repeat,
+    ),
     ("bench-everything", "every scenario file there is", bench::everything),
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     dir::Run,
+    noise,
     number::{self, NONE},
     row::{Mode, Placement, Row},
     summary::{Cell, Question, Spread},
@@ -54,7 +55,7 @@ pub fn draw(run: &Run) -> String {
 
 fn asked(run: &Run) -> Vec<Asked<'_>> {
     let mut trials: BTreeMap<(&str, Question, bool), Trials> = BTreeMap::new();
-    for row in &run.rows {
+    for row in noise::ordinary(&run.rows) {
         let Some((stack, build)) = row.stack.split_once(SEPARATOR) else { continue };
         let key = (row.scenario.as_str(), Question::of(row), row.placement == Placement::Free);
         trials.entry(key).or_default().entry(stack).or_default().entry(build).or_default().push(row);

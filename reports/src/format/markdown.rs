@@ -13,14 +13,15 @@ pub fn draw(run: &Run) -> String {
     let scenarios: Vec<&str> = run.meta.scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
     let mut text = format!("# stackbench: {}\n\n", scenarios.join(", "));
     bullets(&mut text, heading::provenance(run).iter().map(String::as_str));
-    for section in table::sections(run) {
-        draw_section(&mut text, &section);
+    let sections = table::sections(run);
+    for section in &sections {
+        draw_section(&mut text, section);
     }
     if run.rows.is_empty() {
         text.push_str("There are no rows: the run ended before its first trial did.\n\n");
     }
     text.push_str("## How to read this\n\n");
-    bullets(&mut text, heading::reading().iter().copied());
+    bullets(&mut text, heading::reading(&sections).iter().map(String::as_str));
     if !run.meta.stacks.is_empty() {
         cards::draw(&mut text, &run.meta.stacks);
     }
@@ -75,8 +76,9 @@ fn draw_table(text: &mut String, table: &Table) {
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
     text.push_str(&format!("#### {} (by {})\n\n", table.title, table.headline.words()));
     text.push_str(&format!(
-        "| # | stack | mode | {} | % of ceiling | queueing p50 | queueing p99 | {} | store µs/req | client µs/req | peak \
-         RSS | switches/req | verdict |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+        "| # | stack | mode | {} | % of ceiling | queueing p50 | queueing p99 | {} | requests per \
+         server-CPU-second | store µs/req | client µs/req | peak RSS | switches/req | verdict \
+         |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),
         mark(Headline::CpuPerRequest, "server CPU µs/req"),
     ));
@@ -92,6 +94,9 @@ fn draw_table(text: &mut String, table: &Table) {
     }
     if !table.notes.is_empty() {
         text.push('\n');
+    }
+    if !table.repeated.is_empty() {
+        text.push_str(&format!("{}.\n\n", table.repeated));
     }
 }
 
@@ -112,6 +117,7 @@ fn table_line(line: &Line, headline: Headline) -> String {
         figure(&line.p50, None),
         figure(&line.p99, None),
         figure(&line.server_us, Some(Headline::CpuPerRequest)),
+        figure(&line.per_cpu_second, None),
         figure(&line.store_us, None),
         figure(&line.client_us, None),
         figure(&line.rss, None),

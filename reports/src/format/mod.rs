@@ -5,6 +5,7 @@ use crate::dir::Run;
 mod builds;
 pub mod cards;
 mod markdown;
+pub mod repeat;
 mod terminal;
 
 /// A way to draw a run.
@@ -76,11 +77,29 @@ mod tests {
         }
     }
 
+    /// Eight blocks of three stacks, one of them under two names, on a machine that is in another mood in each block.
+    fn run_of_eight() -> Run {
+        let mut rows = Vec::new();
+        for (trial, mood) in (1..).zip([1.0, 1.3, 0.9, 1.2, 1.1, 1.4, 1.0, 1.25]) {
+            let row = |stack: &str, us: f64, twin| {
+                let wavers = 1.0 + 0.002 * f64::from((trial * 7 + stack.len() as u32) % 5);
+                let mut row = Row { trial, twin, requests_per_sec: 300_000.0 / us, ..sample::row(stack) };
+                row.server.cpu_us_per_request = us * mood * wavers;
+                row
+            };
+            let dear = row("thread-pool", 32.0, None);
+            let noisy = Row { repeated: true, verdict: Verdict::Noisy, ..row("thread-pool", 90.0, None) };
+            rows.extend([row("may", 30.3, None), row("tokio", 30.0, None), row("tokio", 30.6, Some(2)), dear]);
+            rows.extend((trial > 6).then_some(noisy));
+        }
+        Run { meta: sample::meta(), rows, latencies: BTreeMap::new(), warnings: Vec::new() }
+    }
+
     /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look
     /// at it).
-    fn assert_drawn(format: Format, name: &str) {
+    fn assert_drawn(run: &Run, format: Format, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
-        let drawn = format.draw(&run());
+        let drawn = format.draw(run);
         if env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&path, &drawn).unwrap();
         }
@@ -108,12 +127,18 @@ mod tests {
 
     #[test]
     fn the_terminal_shows_the_stacks_side_by_side() {
-        assert_drawn(Format::Terminal, "terminal.txt");
+        assert_drawn(&run(), Format::Terminal, "terminal.txt");
     }
 
     #[test]
     fn markdown_shows_the_stacks_side_by_side() {
-        assert_drawn(Format::Markdown, "markdown.md");
+        assert_drawn(&run(), Format::Markdown, "markdown.md");
+    }
+
+    #[test]
+    fn eight_blocks_are_shown_with_intervals_and_paired_places() {
+        assert_drawn(&run_of_eight(), Format::Terminal, "terminal-8.txt");
+        assert_drawn(&run_of_eight(), Format::Markdown, "markdown-8.md");
     }
 
     #[test]

@@ -26,14 +26,15 @@ const COLUMN_WIDTH: usize = 10;
 /// Draws a run.
 pub fn draw(run: &Run) -> String {
     let mut text = String::new();
-    for section in table::sections(run) {
-        draw_section(&mut text, &section);
+    let sections = table::sections(run);
+    for section in &sections {
+        draw_section(&mut text, section);
     }
     if run.rows.is_empty() {
         text.push_str("There are no rows: the run ended before its first trial did.\n\n");
     }
-    for line in heading::reading() {
-        text.push_str(&wrapped("", line));
+    for line in heading::reading(&sections) {
+        text.push_str(&wrapped("", &line));
     }
     text.push('\n');
     for line in heading::provenance(run) {
@@ -81,6 +82,9 @@ fn draw_table(text: &mut String, table: &Table) {
         let words = format!("{}: {}", note.stacks.join(", "), note.text);
         text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
     }
+    if !table.repeated.is_empty() {
+        text.push_str(&wrapped("  ", &table.repeated));
+    }
     text.push('\n');
 }
 
@@ -91,8 +95,7 @@ fn overview_grid(overview: &Overview) -> String {
         true => vec![line.name.clone(), cut(&line.http), cut(&line.redis), line.bridged.to_owned()],
         false => vec![line.name.clone()],
     };
-    let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let mut grid = empty_grid();
     let names = if is_roomy { &["stack", "HTTP", "store client", "bridged"][..] } else { &["stack"] };
     let columns = overview.columns.iter().map(|column| narrow(column));
     grid.set_header(names.iter().map(|name| (*name).to_owned()).chain(columns));
@@ -129,8 +132,7 @@ fn cut(words: &str) -> String {
 }
 
 fn grid(table: &Table) -> String {
-    let mut grid = Grid::new();
-    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let mut grid = empty_grid();
     let mark =
         |headline, words: &str| if table.headline == headline { format!("{words} ◂") } else { words.to_owned() };
     grid.set_header([
@@ -140,8 +142,8 @@ fn grid(table: &Table) -> String {
         "% of\nceiling".to_owned(),
         "queueing\np50, p99".to_owned(),
         mark(Headline::CpuPerRequest, "server\nµs/req"),
-        "store\nµs/req".to_owned(),
-        "client\nµs/req".to_owned(),
+        "req per\nCPU-s".to_owned(),
+        "store,\nclient\nµs/req".to_owned(),
         "peak RSS\nswitches".to_owned(),
         "verdict".to_owned(),
     ]);
@@ -152,8 +154,15 @@ fn grid(table: &Table) -> String {
     drawn(grid, NAME_COLUMN + 1..last)
 }
 
+/// A grid in the style of all of them.
+pub(super) fn empty_grid() -> Grid {
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    grid
+}
+
 /// The lines of a grid, the given columns aligned to the right.
-fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
+pub(super) fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
     for (index, column) in grid.column_iter_mut().enumerate() {
         // The space that stands for the missing vertical line is the second of two between columns.
         column.set_padding((0, 1));
@@ -183,8 +192,8 @@ fn cells(line: &Line) -> Vec<Cell> {
         figure(&line.ceiling_percent),
         two_lines(&line.p50.median, &[&line.p99.median]),
         figure(&line.server_us),
-        figure(&line.store_us),
-        figure(&line.client_us),
+        figure(&line.per_cpu_second),
+        two_lines(&line.store_us.median, &[&line.client_us.median]),
         two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
     ]

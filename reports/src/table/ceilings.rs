@@ -1,16 +1,14 @@
 //! Where the ceilings of a table come from, in a sentence.
 
-use crate::{
-    number,
-    summary::{Cell, Spread},
-};
+use crate::{number, summary::Cell};
 
 /// Ceilings of one kind.
 struct Ceiling<'a> {
     /// What comes before the measured delay, if there is one: `2000 connections`.
     kind: &'a str,
     source: &'a str,
-    rates: Spread,
+    least: f64,
+    most: f64,
     stacks: Vec<&'a str>,
 }
 
@@ -23,19 +21,16 @@ pub fn ceilings(cells: &[&Cell]) -> String {
         let kind = source.split(" / ").next().unwrap_or(source);
         match found.iter_mut().find(|ceiling| ceiling.kind == kind) {
             Some(ceiling) => {
-                (ceiling.rates.min, ceiling.rates.max) = (ceiling.rates.min.min(*rate), ceiling.rates.max.max(*rate));
-                ceiling.stacks.push(&cell.label);
+                (ceiling.least, ceiling.most) = (ceiling.least.min(*rate), ceiling.most.max(*rate));
+                ceiling.stacks.push(&cell.stack);
             }
-            None => {
-                let rates = Spread { median: *rate, min: *rate, max: *rate, trials: 1 };
-                found.push(Ceiling { kind, source, rates, stacks: vec![&cell.label] });
-            }
+            None => found.push(Ceiling { kind, source, least: *rate, most: *rate, stacks: vec![&cell.stack] }),
         }
     }
     let alone = found.len() == 1;
-    let words = found.iter().map(|Ceiling { kind, source, rates, stacks }| {
+    let words = found.iter().map(|Ceiling { kind, source, least, most, stacks }| {
         let whose = if alone { String::new() } else { format!(" ({})", stacks.join(", ")) };
-        let (least, most) = (number::rate(rates.min), number::rate(rates.max));
+        let (least, most) = (number::rate(*least), number::rate(*most));
         match (least == most, kind == source) {
             (true, _) => format!("{source} = {most}/s{whose}"),
             (false, true) => format!("{source} = {least}–{most}/s{whose}"),

@@ -105,14 +105,14 @@ fn overview(
             http: word(|stack| &stack.http),
             redis: word(|stack| &stack.redis),
             bridged: bridged(stack),
-            cells: cells.iter().map(|column| shown(find(column, &example.label), measure, headline)).collect(),
+            cells: cells.iter().map(|column| shown(find(column, &example.stack), measure, headline)).collect(),
         }
     });
     Overview { title, columns, lines: lines.collect() }
 }
 
-fn find<'c>(column: &[&'c Cell], label: &str) -> Option<&'c Cell> {
-    column.iter().copied().find(|cell| cell.label == label)
+fn find<'c>(column: &[&'c Cell], stack: &str) -> Option<&'c Cell> {
+    column.iter().copied().find(|cell| cell.stack == stack)
 }
 
 fn shown(cell: Option<&Cell>, measure: &Measure, headline: Headline) -> String {
@@ -142,21 +142,21 @@ fn bridged(stack: Option<&StackMeta>) -> &'static str {
 fn ordered<'c>(columns: &[&[&'c Cell]], headline: Headline) -> Vec<&'c Cell> {
     let mut examples: Vec<&Cell> = Vec::new();
     for cell in columns.iter().copied().flatten() {
-        if !examples.iter().any(|other| other.label == cell.label) {
+        if !examples.iter().any(|other| other.stack == cell.stack) {
             examples.push(cell);
         }
     }
-    let figure = |column: &[&Cell], label: &str, is_taken: &dyn Fn(&Cell) -> bool| {
-        let cell = find(column, label).filter(|cell| is_taken(cell))?;
+    let figure = |column: &[&Cell], stack: &str, is_taken: &dyn Fn(&Cell) -> bool| {
+        let cell = find(column, stack).filter(|cell| is_taken(cell))?;
         headline.figure(cell).map(|spread| spread.median).filter(|median| *median > 0.0)
     };
     // Logarithms of the ratios to the best: the order does not depend on the unit of a column, nor on how dear it is.
-    let distance = |label: &str, is_taken: &dyn Fn(&Cell) -> bool| {
+    let distance = |stack: &str, is_taken: &dyn Fn(&Cell) -> bool| {
         let ratios: Vec<f64> = columns
             .iter()
             .filter_map(|column| {
-                let own = figure(column, label, is_taken)?;
-                let all = column.iter().filter_map(|cell| figure(column, &cell.label, is_taken));
+                let own = figure(column, stack, is_taken)?;
+                let all = column.iter().filter_map(|cell| figure(column, &cell.stack, is_taken));
                 let best = all.fold(own, |a, b| if headline.prefers_less() { a.min(b) } else { a.max(b) });
                 Some((own / best).ln().abs())
             })
@@ -166,13 +166,13 @@ fn ordered<'c>(columns: &[&[&'c Cell]], headline: Headline) -> Vec<&'c Cell> {
     // What may be ranked nowhere stands below the others, in the order of the figures it has.
     let key = |cell: &Cell| {
         let is_stack = |cell: &Cell| cell.role == Role::Stack;
-        let ranked = distance(&cell.label, &|cell| is_ranked(cell, headline));
-        (!is_stack(cell), ranked, distance(&cell.label, &is_stack))
+        let ranked = distance(&cell.stack, &|cell| is_ranked(cell, headline));
+        (!is_stack(cell), ranked, distance(&cell.stack, &is_stack))
     };
     let mut keyed: Vec<((bool, f64, f64), &Cell)> = examples.into_iter().map(|cell| (key(cell), cell)).collect();
     keyed.sort_by(|((ref_a, ranked_a, all_a), a), ((ref_b, ranked_b, all_b), b)| {
         let by_figures = ranked_a.total_cmp(ranked_b).then(all_a.total_cmp(all_b));
-        ref_a.cmp(ref_b).then(by_figures).then_with(|| a.label.cmp(&b.label))
+        ref_a.cmp(ref_b).then(by_figures).then_with(|| a.stack.cmp(&b.stack))
     });
     keyed.into_iter().map(|(_, cell)| cell).collect()
 }

@@ -25,6 +25,17 @@ fn an_unknown_stack_is_refused_with_the_names_there_are() {
 }
 
 #[test]
+fn a_repeat_of_what_is_no_run_is_refused_with_the_folder() {
+    let bench = Bench::new();
+    let none = bench.path("no-run");
+    let output = stackbench().arg("repeat").args([&none, &none]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(&format!("{}/run.json; is this a run directory?", none.display())), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn an_unknown_flag_is_refused() {
     refused(&Bench::new().run("cache", &["--stack", "tokio"]), &["--stack"]);
 }

@@ -102,7 +102,7 @@ fn measure(program: &Path, variants: Vec<Table>, options: &[OsString]) -> Result
     let names = format!("{},null", names.join(","));
     let file = Table::from_iter([("stack".to_owned(), Value::Array(variants.into_iter().map(Value::Table).collect()))]);
     fs::write(dir.join("stack.toml"), toml::to_string(&file)?)?;
-    let (out, options) = stacks::out(options);
+    let (out, options) = stacks::out(options, "builds");
     let mut command = Command::new(program);
     command.args(["run", SCENARIO, "--stacks", &names, "--stacks-dir"]).arg(&dir).arg("--out").arg(&out);
     let status = run(command.args(stacks::over_redis(&options)))?;

@@ -39,7 +39,7 @@ pub fn bench_stacks(options: &[OsString]) -> Result<ExitCode> {
         Ok(program) => program,
         Err(code) => return Ok(code),
     };
-    let (out, options) = out(options);
+    let (out, options) = out(options, "stacks");
     let mut worst = ExitCode::SUCCESS;
     for (name, placement) in RUNS {
         let mut command = Command::new(&program);
@@ -86,13 +86,14 @@ pub fn over_redis(options: &[OsString]) -> Vec<OsString> {
     words
 }
 
-fn missing(defaults: &[(&str, &str)], options: &[OsString]) -> Vec<OsString> {
+/// The defaults that the user does not replace.
+pub fn missing(defaults: &[(&str, &str)], options: &[OsString]) -> Vec<OsString> {
     let missing = defaults.iter().filter(|(flag, _)| !has(options, flag));
     missing.flat_map(|(flag, value)| [flag, value].map(OsString::from)).collect()
 }
 
-/// The folder of the runs, and the options without it.
-pub fn out(options: &[OsString]) -> (PathBuf, Vec<OsString>) {
+/// The folder of the runs, and the options without it. Where the user names none, it is called by the time and `what`.
+pub fn out(options: &[OsString], what: &str) -> (PathBuf, Vec<OsString>) {
     let mut rest = Vec::new();
     let mut out = None;
     let mut options = options.iter();
@@ -106,7 +107,7 @@ pub fn out(options: &[OsString]) -> (PathBuf, Vec<OsString>) {
         }
     }
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    (out.unwrap_or_else(|| root().join("reports").join(format!("{now}-stacks"))), rest)
+    (out.unwrap_or_else(|| root().join("reports").join(format!("{now}-{what}"))), rest)
 }
 
 #[cfg(test)]
@@ -133,8 +134,8 @@ mod tests {
     #[test]
     fn the_folder_is_taken_out_of_the_options() {
         for given in [&["--out", "/tmp/x", "--seed", "1"][..], &["--seed", "1", "--out=/tmp/x"]] {
-            assert_eq!(out(&os(given)), (PathBuf::from("/tmp/x"), os(&["--seed", "1"])));
+            assert_eq!(out(&os(given), "stacks"), (PathBuf::from("/tmp/x"), os(&["--seed", "1"])));
         }
-        assert!(out(&[]).0.starts_with(root().join("reports")));
+        assert!(out(&[], "stacks").0.starts_with(root().join("reports")));
     }
 }
