@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::machine::{CacheInfo, CgroupLimits, MachineInfo, SmtInfo, Ulimit};
 use crate::{
     card::Card,
     row::{Mode, Placement, Role},
@@ -78,32 +79,6 @@ pub enum StoreKind {
     Spawn,
     /// One that was running already, given as a URL.
     Url,
-}
-
-/// The machine a run was made on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MachineInfo {
-    /// Host name.
-    pub host: String,
-    /// The processor's name for itself.
-    pub cpu_model: String,
-    /// Logical CPUs the run might use.
-    pub cpus: u32,
-    /// Physical cores behind them.
-    pub physical_cores: u32,
-    /// Kernel name, release and version.
-    pub kernel: String,
-    /// Main memory, in bytes.
-    pub memory_bytes: u64,
-    /// Frequency governor; null where the machine does not say (most virtual ones).
-    pub governor: Option<String>,
-    /// Limit of open files per process, as the run had it.
-    pub nofile: u64,
-    /// The kernel's bound on a listen backlog.
-    pub somaxconn: u64,
-    /// Load averages over 1, 5 and 15 minutes just before the first trial.
-    pub loadavg: [f64; 3],
 }
 
 /// The source the programs were built from.
