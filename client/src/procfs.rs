@@ -102,9 +102,7 @@ pub struct Held {
 /// figure of /proc/PID/status may be off by a hundred pages for each CPU.
 pub fn held(pid: u32) -> Option<Held> {
     match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
-        Ok(rollup) => {
-            Some(Held { rss_bytes: field(&rollup, "Rss:") * 1024, pss_bytes: field(&rollup, "Pss:") * 1024 })
-        }
+        Ok(rollup) => Some(Held { rss_bytes: field(&rollup, "Rss:") * 1024, pss_bytes: field(&rollup, "Pss:") * 1024 }),
         // A zombie has no memory any more.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Some(Held::default()),
         Err(_) if fs::metadata(format!("/proc/{pid}")).is_err() => Some(Held::default()),
