@@ -136,6 +136,17 @@ pub fn overview() -> &'static str {
      their ratios to the best of each column; what is marked as ceiling or floor is a reference and no competitor."
 }
 
+/// What stands above the table of what stacks hold.
+pub const HOLDINGS: &str = "What a stack holds";
+
+/// How to read that table.
+pub fn holdings() -> &'static str {
+    "Medians over all trials of the scenario. Cold start: from the start of the process to its first answer. PSS: memory \
+     of all the server's processes right after the window with the load's connections open, what they share divided \
+     among them. An idle connection has been served once and waits; it was weighed on a server process of its own, once \
+     for each stack, and the kernel's memory for sockets is not in it."
+}
+
 /// How to read the tables: the rules that every table of this kind rests on.
 pub fn reading() -> &'static [&'static str] {
     &[
@@ -147,7 +158,8 @@ pub fn reading() -> &'static [&'static str] {
         "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
          command to threads or to a runtime of the other. Switches are the server's context switches per request.",
         "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
-         window. On loopback, much of the receive path runs in the sender.",
+         window. On loopback, much of the receive path runs in the sender. The rest is what these three leave of the \
+         time in which the machine's CPUs were busy, sampled by ticks: interrupts, other programs, and error.",
         "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked \
          on what a request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
     ]

@@ -141,7 +141,7 @@ pub fn row(stack: &str) -> Row {
         client: cost(7.0),
         box_us_per_request: 43.0,
         cold_start_ms: Some(8.5),
-        idle_connection_bytes: None,
+        idle_connection_bytes: Some(2560.0),
         store_commands: BTreeMap::from([("set".to_owned(), 51_000)]),
         never_answered: 0,
         workers: 1,

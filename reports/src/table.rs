@@ -16,9 +16,11 @@ use crate::{
 };
 
 mod ceilings;
+mod holdings;
 mod overview;
 
 use ceilings::ceilings;
+pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
 
 /// With this many CPUs, client and store share what the server does not use and are often the limit.
@@ -100,6 +102,8 @@ pub struct Section {
     pub panels: Vec<PanelTables>,
     /// Whether the scenario has steps: then the overviews are the curves, and each table is one point of them.
     pub is_stepped: bool,
+    /// What each stack holds whatever is asked of it; none in runs older than these figures.
+    pub holdings: Vec<Holding>,
 }
 
 /// The tables of one panel.
@@ -151,6 +155,8 @@ pub struct Line {
     pub store_us: Figure,
     /// Client's.
     pub client_us: Figure,
+    /// What these three leave of the machine's busy time.
+    pub unexplained_us: Figure,
     /// Server's peak resident set.
     pub rss: Figure,
     /// Server's context switches per answer.
@@ -242,6 +248,7 @@ fn section(run: &Run, (name, store, placement): &(String, String, Placement)) ->
             .map(|panel| panel_tables(panel, &run.meta.stacks, meta, headline, &asked))
             .collect(),
         is_stepped: rows.iter().any(|row| row.step.is_some()),
+        holdings: holdings::holdings(&rows, &run.rows),
     }
 }
 
@@ -360,6 +367,7 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
+        unexplained_us: Figure::median(cell.unexplained_us, number::cpu_us),
         rss: Figure::median(cell.rss_bytes, number::bytes),
         switches: Figure::median(cell.switches, number::ratio),
         verdict: verdict_word(cell.verdict).to_owned(),
@@ -370,11 +378,15 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
 
 /// A stack's name; what is none says what it is instead.
 fn marked_name(cell: &Cell) -> String {
-    match cell.role {
-        Role::Stack => cell.label.clone(),
-        Role::Ceiling => format!("{} (ceiling)", cell.label),
-        Role::Floor => format!("{} (floor)", cell.label),
-        Role::Trap => format!("{} (trap)", cell.label),
+    role_name(&cell.label, cell.role)
+}
+
+fn role_name(label: &str, role: Role) -> String {
+    match role {
+        Role::Stack => label.to_owned(),
+        Role::Ceiling => format!("{label} (ceiling)"),
+        Role::Floor => format!("{label} (floor)"),
+        Role::Trap => format!("{label} (trap)"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Line, Overview, OverviewLine, Section, Table},
+    table::{self, Figure, Headline, Holding, Line, Overview, OverviewLine, Section, Table},
 };
 
 /// Prose is broken here; the tables fit 120 columns by themselves.
@@ -68,6 +68,24 @@ fn draw_section(text: &mut String, section: &Section) {
             text.push('\n');
         }
     }
+    draw_holdings(text, &section.holdings);
+}
+
+fn draw_holdings(text: &mut String, holdings: &[Holding]) {
+    if holdings.is_empty() {
+        return;
+    }
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    grid.set_header(["stack", "cold start", "threads", "PSS", "per idle connection"]);
+    for held in holdings {
+        let figures = [&held.cold_start, &held.threads, &held.pss, &held.idle_connection].map(Figure::words);
+        grid.add_row([&held.name].into_iter().chain(&figures));
+    }
+    let name = heading::HOLDINGS;
+    text.push_str(&format!("{name}\n{}\n{}", "─".repeat(name.chars().count()), drawn(grid, 1..5)));
+    text.push_str(&wrapped("", heading::holdings()));
+    text.push('\n');
 }
 
 fn draw_table(text: &mut String, table: &Table) {
@@ -141,7 +159,7 @@ fn grid(table: &Table) -> String {
         "queueing\np50, p99".to_owned(),
         mark(Headline::CpuPerRequest, "server\nµs/req"),
         "store\nµs/req".to_owned(),
-        "client\nµs/req".to_owned(),
+        "client,\nrest".to_owned(),
         "peak RSS\nswitches".to_owned(),
         "verdict".to_owned(),
     ]);
@@ -184,7 +202,7 @@ fn cells(line: &Line) -> Vec<Cell> {
         two_lines(&line.p50.median, &[&line.p99.median]),
         figure(&line.server_us),
         figure(&line.store_us),
-        figure(&line.client_us),
+        two_lines(&line.client_us.median, &[&line.unexplained_us.median]),
         two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
     ]
