@@ -12,7 +12,24 @@ use crate::{
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
-    vec![store(meta, row), placement(row), load(meta, rows)]
+    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta)];
+    lines.into_iter().flatten().collect()
+}
+
+/// What the store alone could do, beside which a stack's rate shows what is the stack's.
+fn store_ceiling(meta: Option<&ScenarioMeta>) -> Option<String> {
+    let meta = meta.filter(|meta| !meta.store_ceiling.is_empty())?;
+    let words = meta.store_ceiling.iter().map(|(command, ceiling)| {
+        let (multiplexed, plain) = (number::rate(ceiling.multiplexed_per_sec), number::rate(ceiling.plain_per_sec));
+        format!("{} {multiplexed}/s multiplexed and {plain}/s plain", command.to_uppercase())
+    });
+    Some(format!(
+        "Store alone, asked by the same clients without HTTP and without delay (one multiplexed connection with {} \
+         commands in flight, {} plain ones): {}.",
+        meta.connections,
+        meta.pool,
+        words.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn store(meta: Option<&ScenarioMeta>, row: &Row) -> String {

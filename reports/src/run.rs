@@ -133,6 +133,21 @@ pub struct ScenarioMeta {
     pub pool: u32,
     /// Server workers.
     pub workers: u32,
+    /// What the store alone answered before the first trial, by command (`get`); none where it was not measured, and in
+    /// runs older than the field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub store_ceiling: BTreeMap<String, StoreCeiling>,
+}
+
+/// What the store answers when the stacks' own clients ask it without HTTP and without added delay, in commands per
+/// second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreCeiling {
+    /// On one multiplexed connection, with as many commands in flight as the load has connections.
+    pub multiplexed_per_sec: f64,
+    /// On as many plain connections as the pool has, a thread for each.
+    pub plain_per_sec: f64,
 }
 
 /// A step of a scenario: what held there.

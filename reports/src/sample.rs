@@ -6,8 +6,8 @@ use crate::{
     card::Card,
     row::{Cost, Latency, Mode, Placement, Role, Row, SCHEMA, Verdict},
     run::{
-        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreKind,
-        StoreMeta,
+        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreCeiling,
+        StoreKind, StoreMeta,
     },
 };
 
@@ -73,6 +73,10 @@ fn scenario() -> ScenarioMeta {
         trials: 3,
         pool: 2000,
         workers: 1,
+        store_ceiling: BTreeMap::from([(
+            "set".to_owned(),
+            StoreCeiling { multiplexed_per_sec: 321_000.0, plain_per_sec: 45_600.0 },
+        )]),
     }
 }
 

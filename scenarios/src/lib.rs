@@ -7,7 +7,7 @@
 //! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
 //! - [`plan`], [`progress`]: what is measured in which order, and how far it has come.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
-//! - [`idle`]: what idle connections take of a server's memory.
+//! - [`idle`]: what idle connections take of a server's memory; [`store_ceiling`]: what the store alone can do.
 //! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
@@ -34,6 +34,7 @@ pub mod scenario;
 pub mod server;
 pub mod stack;
 pub mod store;
+pub mod store_ceiling;
 pub mod trial;
 pub mod units;
 pub mod verdict;

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::row::{Placement, Role, Verdict};
+use stackbench_reports::{
+    RunMeta,
+    row::{Placement, Role, Verdict},
+};
 
 use crate::{
     choose,
@@ -26,8 +29,9 @@ use crate::{
     scenario::{
         CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, Step, TRIALS_MAX, WORKERS_MAX, mode_word,
     },
-    stack::Stack,
+    stack::{Stack, UsesStore},
     store::{Store, StoreKind, StoreStart},
+    store_ceiling,
     trial::{Bench, Trial},
     units::{parse_duration, show_duration},
 };
@@ -217,7 +221,7 @@ impl Runner<'_> {
         dir.begin(&meta)?;
         rundir::point_latest(self.bench.root, dir.path());
 
-        let ended = self.blocks(stacks, &prepared, seed, &mut store, dir);
+        let ended = self.blocks(stacks, &prepared, &mut meta, &mut store, dir);
         store.stop_for_good();
         let ended = match ended {
             Ok(ended) => ended,
@@ -258,7 +262,7 @@ impl Runner<'_> {
         &self,
         stacks: &[Stack],
         prepared: &[Prepared],
-        seed: u64,
+        meta: &mut RunMeta,
         store: &mut Store,
         dir: &mut RunDir,
     ) -> Result<Ended> {
@@ -267,9 +271,13 @@ impl Runner<'_> {
         let mut weighed: BTreeSet<(usize, u32)> = BTreeSet::new();
         for (index, course) in self.courses.iter().enumerate() {
             let cells = plan::cells(course, stacks);
+            if stacks.iter().any(|stack| stack.store == UsesStore::Redis) {
+                meta.scenarios[index].store_ceiling = store_ceiling::measure(&course.scenario, self.bench, store)?;
+                dir.write_meta(meta)?;
+            }
             for block in 1..=course.scenario.run.trials {
                 let mut null_rates: BTreeMap<(usize, usize, &str), f64> = BTreeMap::new();
-                for cell in plan::block_order(&cells, stacks, seed, index, block) {
+                for cell in plan::block_order(&cells, stacks, meta.seed, index, block) {
                     let key = (cell.step, cell.request, mode_word(cell.mode));
                     let step = &course.steps[cell.step];
                     let crowd = (cell.stack, step.scenario.load.connections);
@@ -333,7 +341,7 @@ impl Runner<'_> {
         self.courses.iter().map(|course| course.planned(stacks)).sum()
     }
 
-    fn print_plan(&self, meta: &stackbench_reports::RunMeta, stacks: &[Stack], dir: &RunDir) {
+    fn print_plan(&self, meta: &RunMeta, stacks: &[Stack], dir: &RunDir) {
         let names = |names: Vec<&str>| names.join(", ");
         say!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
         for course in self.courses {
