@@ -32,6 +32,10 @@ bench-repeat *options:
 bench-everything *options:
     cargo xtask bench-everything "$@"
 
+# what about this machine will spoil figures, and how to mend it
+doctor *options:
+    cargo bench-doctor "$@"
+
 # verify every stack against the contract
 check *options:
     cargo check-all "$@"

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::clock::now_ns;
-use crate::procfs::{self, ProcessStat};
+use crate::procfs::{self, Held, ProcessStat};
 use crate::result::{ProcessUsage, TreeUsage};
 
 /// A process, told from a later one with the same number by when it started.
@@ -150,6 +150,20 @@ impl Tree {
             vanished: pids(&mut self.at_open.keys().filter(|identity| !members.contains_key(identity))),
             alive: self.root_identity().is_some_and(|root| members.get(&root).is_some_and(|stat| !stat.is_zombie)),
         }
+    }
+
+    /// What the tree holds in memory now, added up; none if a member's account cannot be read. Slow, and it makes the
+    /// processes wait for their memory maps: call it after everything else has been read.
+    pub fn held(&self) -> Option<Held> {
+        self.members().into_keys().map(|(pid, _)| procfs::held(pid)).try_fold(Held::default(), |sum, held| {
+            let held = held?;
+            Some(Held { rss_bytes: sum.rss_bytes + held.rss_bytes, pss_bytes: sum.pss_bytes + held.pss_bytes })
+        })
+    }
+
+    /// The proportional set size alone, as [`held`](Self::held).
+    pub fn pss_bytes(&self) -> Option<u64> {
+        self.held().map(|held| held.pss_bytes)
     }
 
     /// The process ids of the tree as it is now.

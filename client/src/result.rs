@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the format.
-pub const SCHEMA: &str = "stackload-result/2";
+pub const SCHEMA: &str = "stackload-result/3";
 
 /// One run of the client. All instants are monotonic; all figures are of the window unless their name says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -294,6 +294,11 @@ pub struct ProcessUsage {
     pub sys_s: f64,
     /// Peak resident set up to the end of the window, in bytes.
     pub rss_peak_bytes: u64,
+    /// Proportional set size right after the window, in bytes, the connections of the load still open: memory that processes
+    /// share is divided among them, so that it may be added up over a tree. Null where the kernel does not say, and in
+    /// files older than the field.
+    #[serde(default)]
+    pub pss_bytes: Option<u64>,
     /// Threads at the end of the window.
     pub threads: u64,
     /// Context switches, voluntary and not, of the threads that are there at the end of the window. They are read up to

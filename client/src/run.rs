@@ -1,5 +1,6 @@
 //! A run: threads, edges of the window, signals.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,7 +22,7 @@ use crate::others::Census;
 use crate::outcome::{self, Outcome, Window};
 use crate::process::{Scope, Tree};
 use crate::procfs;
-use crate::result::CpuTicks;
+use crate::result::{CpuTicks, ProcessUsage, TreeUsage};
 use crate::units::NS_PER_S;
 
 /// Descriptors beside the connections: standard streams, one poller a thread, files of /proc being read, libraries.
@@ -213,6 +214,20 @@ impl Accounts {
         Opening { at_ns, unix_us, cpus }
     }
 
+    /// What the client and each watched tree used. Slow: call it after the window has closed.
+    fn usage(&self) -> (ProcessUsage, BTreeMap<String, TreeUsage>) {
+        let watched = self.watched.iter().map(|(name, tree)| (name.clone(), tree.usage())).collect();
+        (self.client.usage().total, watched)
+    }
+
+    /// Adds what they hold now. Slowest of all, hence after everything whose size depends on when it is read.
+    fn add_pss(&self, client: &mut ProcessUsage, watched: &mut BTreeMap<String, TreeUsage>) {
+        client.pss_bytes = self.client.pss_bytes();
+        for (name, tree) in &self.watched {
+            watched.entry(name.clone()).and_modify(|usage| usage.total.pss_bytes = tree.pss_bytes());
+        }
+    }
+
     /// CPU seconds of everybody else in the window. Slow: call it after the window has closed.
     fn others_cpu_s(&self, window_ns: u64) -> f64 {
         let ours = self.watched.iter().flat_map(|(_, tree)| tree.pids()).chain([std::process::id()]).collect();
@@ -228,7 +243,7 @@ impl Accounts {
 struct Crew {
     edges: Arc<Edges>,
     wake: Arc<OwnedFd>,
-    /// Held while the client's own threads are read: they stay until it is free.
+    /// Held while processes are read: the client's threads and connections stay until it is free.
     gate: Arc<Mutex<()>>,
     threads: Vec<JoinHandle<Result<LoopOutcome, LoopError>>>,
 }
@@ -259,9 +274,10 @@ impl Crew {
                         spent.disarm()
                     }
                 };
-                let outcome = event_loop.run(start_ns, spent)?;
+                let (outcome, open) = event_loop.run(start_ns, spent)?;
                 alarm.disarm();
                 drop(gate.lock());
+                drop(open);
                 Ok(outcome)
             };
             match thread::Builder::new().name(format!("loop-{number}")).spawn(body) {
@@ -368,10 +384,10 @@ pub fn run(
     let close_ns = now_ns();
     crew.close(close_ns);
     let cpus = procfs::cpus_between(&opening.cpus, &procfs::cpus());
-    let client = accounts.client.usage().total;
-    drop(guard);
-    let watched = accounts.watched.iter().map(|(name, tree)| (name.clone(), tree.usage())).collect();
+    let (mut client, mut watched) = accounts.usage();
     let others_cpu_s = accounts.others_cpu_s(close_ns.saturating_sub(opening.at_ns));
+    accounts.add_pss(&mut client, &mut watched);
+    drop(guard);
     let loops = crew.join()?;
     let (open_ns, opened_unix_us) = (opening.at_ns, opening.unix_us);
     let window = Window { open_ns, close_ns, opened_unix_us, client, watched, others_cpu_s, cpus };

@@ -14,7 +14,24 @@ use crate::{
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
-    vec![store(meta, row), placement(row), load(meta, rows)]
+    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta)];
+    lines.into_iter().flatten().collect()
+}
+
+/// What the store alone could do, beside which a stack's rate shows what is the stack's.
+fn store_ceiling(meta: Option<&ScenarioMeta>) -> Option<String> {
+    let meta = meta.filter(|meta| !meta.store_ceiling.is_empty())?;
+    let words = meta.store_ceiling.iter().map(|(command, ceiling)| {
+        let (multiplexed, plain) = (number::rate(ceiling.multiplexed_per_sec), number::rate(ceiling.plain_per_sec));
+        format!("{} {multiplexed}/s multiplexed and {plain}/s plain", command.to_uppercase())
+    });
+    Some(format!(
+        "Store alone, asked by the same clients without HTTP and without delay (one multiplexed connection with {} \
+         commands in flight, {} plain ones): {}.",
+        meta.connections,
+        meta.pool,
+        words.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 fn store(meta: Option<&ScenarioMeta>, row: &Row) -> String {
@@ -140,6 +157,17 @@ pub fn overview() -> &'static str {
      their ratios to the best of each column; what is marked as ceiling or floor is a reference and no competitor."
 }
 
+/// What stands above the table of what stacks hold.
+pub const HOLDINGS: &str = "What a stack holds";
+
+/// How to read that table.
+pub fn holdings() -> &'static str {
+    "Medians over all trials of the scenario. Cold start: from the start of the process to its first answer. PSS: memory \
+     of all the server's processes right after the window with the load's connections open, what they share divided \
+     among them. An idle connection has been served once and waits; it was weighed on a server process of its own, once \
+     for each stack, and the kernel's memory for sockets is not in it."
+}
+
 /// How to read the tables: the rules that every table of these sections rests on.
 pub fn reading(sections: &[Section]) -> Vec<String> {
     let tables = sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
@@ -194,7 +222,8 @@ const RULES: &[&str] = &[
      command to threads or to a runtime of the other. Switches are the server's context switches per request.",
     "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \
      loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the other way \
-     round: how many it answers for each second of CPU time.",
+     round: how many it answers for each second of CPU time. The rest is what these three leave of the time in which the \
+     machine's CPUs were busy, sampled by ticks: interrupts, other programs, and error.",
     "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on what a \
      request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
 ];

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`row`]: one trial of one cell, as a line of `rows.jsonl`.
-//! - [`run`]: what held for the whole run, as `run.json`.
+//! - [`run`]: what held for the whole run, as `run.json`; [`machine`] is the part of it about the machine.
 //! - [`dir`]: a run directory, read back; damaged lines are named and skipped.
 //! - [`latency`]: the client's histograms, merged over trials.
 //! - [`stats`]: what several trials say (intervals, paired ratios, many comparisons).
@@ -23,6 +23,7 @@ pub mod dir;
 pub mod format;
 pub mod heading;
 pub mod latency;
+pub mod machine;
 pub mod noise;
 pub mod number;
 pub mod ownership;

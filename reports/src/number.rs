@@ -8,9 +8,14 @@ pub fn rate(value: f64) -> String {
     if value >= 1000.0 { grouped(value) } else { significant(value) }
 }
 
+/// A number of things: whole.
+pub fn count(value: f64) -> String {
+    grouped(value)
+}
+
 /// Microseconds of CPU.
 pub fn cpu_us(value: f64) -> String {
-    rate(value)
+    if value < 0.0 { format!("-{}", rate(-value)) } else { rate(value) }
 }
 
 /// A count per request, which may be far below one: two decimals, fewer for what is large.
@@ -80,6 +85,16 @@ mod tests {
         let shown: Vec<String> =
             [0.0, 3.456, 45.67, 999.4, 1000.0, 9_999.6, 1_234_567.0].into_iter().map(rate).collect();
         assert_eq!(shown, ["0.00", "3.46", "45.7", "999", "1,000", "10,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_difference_below_zero_keeps_its_digits() {
+        assert_eq!([cpu_us(-12.34), cpu_us(-0.5), cpu_us(12.34)], ["-12.3", "-0.50", "12.3"]);
+    }
+
+    #[test]
+    fn things_are_counted_whole() {
+        assert_eq!([count(3.0), count(2003.0)], ["3", "2,003"]);
     }
 
     #[test]

@@ -73,6 +73,15 @@ pub struct Row {
     /// Busy time of all CPUs of the machine, per answer, in microseconds; what the three
     /// costs do not explain are other programs, interrupts and the error of sampling by clock ticks.
     pub box_us_per_request: f64,
+    /// From the start of the server's process to its first answer, in milliseconds; null for failed trials and in runs
+    /// older than the field.
+    #[serde(default)]
+    pub cold_start_ms: Option<f64>,
+    /// Resident memory of the server's process tree that each idle connection takes, in bytes: measured once for each
+    /// stack and number of connections, on a server process of its own, right after the trial that carries it. Null in
+    /// all other rows.
+    #[serde(default)]
+    pub idle_connection_bytes: Option<f64>,
     /// Commands the store saw in the whole trial, the harness's own left out.
     pub store_commands: BTreeMap<String, u64>,
     /// Connections that never finished a request.
@@ -133,6 +142,10 @@ pub struct Cost {
     pub cpu_sys_s: f64,
     /// Peak resident set, in bytes.
     pub rss_peak_bytes: u64,
+    /// Proportional set size right after the window, in bytes: what processes share is divided among them. Null where the
+    /// kernel does not say, and in runs older than the field.
+    #[serde(default)]
+    pub pss_bytes: Option<u64>,
     /// Threads at the end of the window.
     pub threads: u64,
     /// Context switches per answer.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::machine::{CacheInfo, CgroupLimits, MachineInfo, SmtInfo, Ulimit};
 use crate::{
     card::Card,
     row::{Mode, Placement, Role},
@@ -80,32 +81,6 @@ pub enum StoreKind {
     Url,
 }
 
-/// The machine a run was made on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MachineInfo {
-    /// Host name.
-    pub host: String,
-    /// The processor's name for itself.
-    pub cpu_model: String,
-    /// Logical CPUs the run might use.
-    pub cpus: u32,
-    /// Physical cores behind them.
-    pub physical_cores: u32,
-    /// Kernel name, release and version.
-    pub kernel: String,
-    /// Main memory, in bytes.
-    pub memory_bytes: u64,
-    /// Frequency governor; null where the machine does not say (most virtual ones).
-    pub governor: Option<String>,
-    /// Limit of open files per process, as the run had it.
-    pub nofile: u64,
-    /// The kernel's bound on a listen backlog.
-    pub somaxconn: u64,
-    /// Load averages over 1, 5 and 15 minutes just before the first trial.
-    pub loadavg: [f64; 3],
-}
-
 /// The source the programs were built from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,6 +133,21 @@ pub struct ScenarioMeta {
     pub pool: u32,
     /// Server workers.
     pub workers: u32,
+    /// What the store alone answered before the first trial, by command (`get`); none where it was not measured, and in
+    /// runs older than the field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub store_ceiling: BTreeMap<String, StoreCeiling>,
+}
+
+/// What the store answers when the stacks' own clients ask it without HTTP and without added delay, in commands per
+/// second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreCeiling {
+    /// On one multiplexed connection, with as many commands in flight as the load has connections.
+    pub multiplexed_per_sec: f64,
+    /// On as many plain connections as the pool has, a thread for each.
+    pub plain_per_sec: f64,
 }
 
 /// A step of a scenario: what held there.

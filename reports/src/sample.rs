@@ -6,8 +6,8 @@ use crate::{
     card::Card,
     row::{Cost, Latency, Mode, Placement, Role, Row, SCHEMA, Verdict},
     run::{
-        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreKind,
-        StoreMeta,
+        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreCeiling,
+        StoreKind, StoreMeta,
     },
 };
 
@@ -38,6 +38,7 @@ pub fn meta() -> RunMeta {
             nofile: 1 << 20,
             somaxconn: 4096,
             loadavg: [0.1, 0.2, 0.3],
+            ..MachineInfo::default()
         },
         versions: BTreeMap::from([("tokio".to_owned(), "stack-tokio 0.1.0".to_owned())]),
         binaries: BTreeMap::new(),
@@ -72,6 +73,10 @@ fn scenario() -> ScenarioMeta {
         trials: 3,
         pool: 2000,
         workers: 1,
+        store_ceiling: BTreeMap::from([(
+            "set".to_owned(),
+            StoreCeiling { multiplexed_per_sec: 321_000.0, plain_per_sec: 45_600.0 },
+        )]),
     }
 }
 
@@ -100,6 +105,7 @@ pub fn row(stack: &str) -> Row {
         cpu_user_s: 0.5,
         cpu_sys_s: 0.7,
         rss_peak_bytes: 12 << 20,
+        pss_bytes: Some(11 << 20),
         threads: 3,
         context_switches_per_request: 0.2,
     };
@@ -139,6 +145,8 @@ pub fn row(stack: &str) -> Row {
         store: cost(5.0),
         client: cost(7.0),
         box_us_per_request: 43.0,
+        cold_start_ms: Some(8.5),
+        idle_connection_bytes: Some(2560.0),
         store_commands: BTreeMap::from([("set".to_owned(), 51_000)]),
         never_answered: 0,
         workers: 1,

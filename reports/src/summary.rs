@@ -91,6 +91,9 @@ pub struct Cell {
     pub store_us: Option<Spread>,
     /// The same of the client.
     pub client_us: Option<Spread>,
+    /// Busy time of the machine per answer that none of the three explains, in microseconds; none if the store's part is
+    /// not known. Sampled by ticks, so that it may come out below 0.
+    pub unexplained_us: Option<Spread>,
     /// Server's peak resident set, in bytes.
     pub rss_bytes: Option<Spread>,
     /// Server's context switches per answer.
@@ -135,6 +138,7 @@ impl Cell {
             per_cpu_second: spread(|row| cost(row, &row.server).filter(|us| *us > 0.0).map(|us| US_PER_S / us)),
             store_us: spread(|row| cost(row, &row.store)),
             client_us: spread(|row| cost(row, &row.client)),
+            unexplained_us: spread(unexplained),
             rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
             switches: spread(|row| per_answer(row, row.server.context_switches_per_request)),
             ceiling: good.iter().find_map(|row| Some((row.ceiling_per_sec?, row.ceiling_source.clone()?))),
@@ -169,6 +173,13 @@ fn per_answer(row: &Row, value: f64) -> Option<f64> {
 /// A process the harness did not start has cost it knows nothing of, not a cost of zero.
 fn cost(row: &Row, cost: &Cost) -> Option<f64> {
     if cost.cpu_s > 0.0 { per_answer(row, cost.cpu_us_per_request) } else { None }
+}
+
+/// The harness records the command line of a store that it started, and of no other.
+fn unexplained(row: &Row) -> Option<f64> {
+    let is_ours = row.commands.get("store").is_none_or(|command| !command.is_empty());
+    let explained = [&row.server, &row.store, &row.client].map(|cost| cost.cpu_us_per_request).iter().sum::<f64>();
+    per_answer(row, row.box_us_per_request - explained).filter(|_| is_ours)
 }
 
 /// How much a verdict takes from a cell's figures; the worst of the trials is the cell's.
@@ -260,8 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_was_not_started_has_no_cost() {
-        let row = Row { store: Cost::default(), ..sample::row("tokio") };
-        assert_eq!(Cell::of(&[&row], &BTreeMap::new()).unwrap().store_us, None);
+    fn a_store_that_was_not_started_has_no_cost_and_hides_what_else_is_unexplained() {
+        let command = BTreeMap::from([("store".to_owned(), Vec::new())]);
+        let row = Row { store: Cost::default(), commands: command, ..sample::row("tokio") };
+        let cell = Cell::of(&[&row], &BTreeMap::new()).unwrap();
+        assert_eq!((cell.store_us, cell.unexplained_us), (None, None));
+    }
+
+    #[test]
+    fn what_server_store_and_client_leave_of_the_machine_s_busy_time_is_unexplained() {
+        let cell = Cell::of(&[&sample::row("tokio")], &BTreeMap::new()).unwrap();
+        // 43 of the machine, 30 of the server, 5 of the store, 7 of the client.
+        assert_eq!(cell.unexplained_us, Spread::of([1.0]));
     }
 }

@@ -19,10 +19,12 @@ use crate::{
 };
 
 mod ceilings;
+mod holdings;
 mod overview;
 mod parts;
 
 use ceilings::ceilings;
+pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
 pub(crate) use parts::{Part, parts};
 
@@ -114,6 +116,8 @@ pub struct Section {
     pub panels: Vec<PanelTables>,
     /// Whether the scenario has steps: then the overviews are the curves, and each table is one point of them.
     pub is_stepped: bool,
+    /// What each stack holds whatever is asked of it; none in runs older than these figures.
+    pub holdings: Vec<Holding>,
 }
 
 /// The tables of one panel.
@@ -171,6 +175,8 @@ pub struct Line {
     pub client_us: Figure,
     /// Answers per second of the server's CPU time.
     pub per_cpu_second: Figure,
+    /// What these three leave of the machine's busy time.
+    pub unexplained_us: Figure,
     /// Server's peak resident set.
     pub rss: Figure,
     /// Server's context switches per answer.
@@ -239,6 +245,7 @@ fn section(run: &Run, part: &Part) -> Section {
         analysis: part.meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
         panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
         is_stepped: part.rows.iter().any(|row| row.step.is_some()),
+        holdings: holdings::holdings(&part.rows, &run.rows),
     }
 }
 
@@ -343,6 +350,7 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
         per_cpu_second: Figure::median(cell.per_cpu_second, number::rate),
+        unexplained_us: Figure::median(cell.unexplained_us, number::cpu_us),
         rss: Figure::median(cell.rss_bytes, number::bytes),
         switches: Figure::median(cell.switches, number::ratio),
         verdict: verdict_word(cell.verdict).to_owned(),
@@ -353,11 +361,15 @@ fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Not
 
 /// A stack's name; what is none says what it is instead.
 fn marked_name(cell: &Cell) -> String {
-    match cell.role {
-        Role::Stack => cell.stack.clone(),
-        Role::Ceiling => format!("{} (ceiling)", cell.stack),
-        Role::Floor => format!("{} (floor)", cell.stack),
-        Role::Trap => format!("{} (trap)", cell.stack),
+    role_name(&cell.stack, cell.role)
+}
+
+fn role_name(name: &str, role: Role) -> String {
+    match role {
+        Role::Stack => name.to_owned(),
+        Role::Ceiling => format!("{name} (ceiling)"),
+        Role::Floor => format!("{name} (floor)"),
+        Role::Trap => format!("{name} (trap)"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
 //!
 //! # Layout
-//! - [`run`], [`check`], [`list`]: the verbs.
+//! - [`run`], [`check`], [`list`], [`doctor`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
 //! - [`plan`], [`progress`]: what is measured in which order, and how far it has come.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
+//! - [`idle`]: what idle connections take of a server's memory; [`store_ceiling`]: what the store alone can do.
 //! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
@@ -14,7 +15,9 @@ pub mod card;
 pub mod check;
 pub mod choose;
 pub mod conformance;
+pub mod doctor;
 pub mod guard;
+pub mod idle;
 pub mod interrupt;
 pub mod list;
 pub mod machine;
@@ -31,6 +34,7 @@ pub mod scenario;
 pub mod server;
 pub mod stack;
 pub mod store;
+pub mod store_ceiling;
 pub mod trial;
 pub mod units;
 pub mod verdict;

@@ -1,6 +1,9 @@
 //! The machine, the sources and the build, as a run records them.
+//!
+//! # Layout
+//! - `hardware`: cores, caches, frequency, clock; `kernel`: how it was built and set; `limits`: what it grants a process.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
@@ -9,21 +12,57 @@ use stackbench_reports::run::{GitMeta, MachineInfo, ProfileMeta};
 
 use crate::server::ask;
 
+mod hardware;
+mod kernel;
+mod limits;
+
+/// Where the kernel tells of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernel<'a> {
+    /// `/proc`, but in tests.
+    pub proc: &'a Path,
+    /// `/sys`, but in tests.
+    pub sys: &'a Path,
+}
+
+impl Kernel<'static> {
+    /// The one that runs.
+    pub(crate) fn running() -> Self {
+        Self { proc: Path::new("/proc"), sys: Path::new("/sys") }
+    }
+}
+
 /// The machine as it is now, of whose CPUs `cpus` may be used; what it does not tell is empty, 0 or null.
 pub fn machine(cpus: u32) -> MachineInfo {
+    let kernel = Kernel::running();
     let uname = rustix::system::uname();
     let word = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
+    let cpuinfo = text_of(&kernel.proc.join("cpuinfo")).unwrap_or_default();
+    let meminfo = text_of(&kernel.proc.join("meminfo")).unwrap_or_default();
     MachineInfo {
         host: host(),
-        cpu_model: line_of("/proc/cpuinfo", "model name").unwrap_or_default(),
+        cpu_model: value_of(&cpuinfo, "model name").unwrap_or_default(),
         cpus,
-        physical_cores: physical_cores(),
+        physical_cores: physical_cores(kernel),
         kernel: format!("{} {} {}", word(uname.sysname()), word(uname.release()), word(uname.version())),
-        memory_bytes: line_of("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)).unwrap_or_default(),
-        governor: text_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        memory_bytes: value_of(&meminfo, "MemTotal").and_then(|text| kibibytes(&text)).unwrap_or_default(),
+        governor: kernel.governor(),
         nofile: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
-        somaxconn: text_of("/proc/sys/net/core/somaxconn").and_then(|text| text.parse().ok()).unwrap_or_default(),
-        loadavg: loadavg(),
+        somaxconn: kernel.sysctl("net.core.somaxconn").and_then(|text| text.parse().ok()).unwrap_or_default(),
+        loadavg: loadavg(kernel),
+        smt: kernel.smt(),
+        caches: kernel.caches(),
+        boost: kernel.boost(),
+        is_virtual: hardware::is_virtual(&cpuinfo),
+        hypervisor: kernel.hypervisor(),
+        clock_source: kernel.clock_source(),
+        mitigations: kernel.mitigations(),
+        cpu_accounting: kernel::cpu_accounting(kernel.configuration().as_deref()),
+        sysctls: kernel.sysctls(),
+        transparent_huge_pages: kernel.transparent_huge_pages(),
+        cgroup: kernel.cgroup(),
+        ulimits: limits::ulimits(),
+        time_wait_before: kernel.time_wait(),
     }
 }
 
@@ -32,12 +71,13 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn text_of(path: &str) -> Option<String> {
+/// A file's text, trimmed.
+fn text_of(path: &Path) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
-fn line_of(path: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+/// The value of the first line `key: value`.
+fn value_of(text: &str, key: &str) -> Option<String> {
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.trim_start().strip_prefix(':')?.trim().to_owned()))
 }
 
@@ -45,15 +85,12 @@ fn kibibytes(text: &str) -> Option<u64> {
     Some(text.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-fn physical_cores() -> u32 {
-    let Ok(entries) = fs::read_dir("/sys/devices/system/cpu") else { return 0 };
-    let siblings = entries
-        .filter_map(|entry| text_of(&entry.ok()?.path().join("topology/thread_siblings_list").display().to_string()));
-    u32::try_from(siblings.collect::<BTreeSet<String>>().len()).unwrap_or(u32::MAX)
+fn physical_cores(kernel: Kernel) -> u32 {
+    u32::try_from(kernel.siblings().len()).unwrap_or(u32::MAX)
 }
 
-fn loadavg() -> [f64; 3] {
-    let text = text_of("/proc/loadavg").unwrap_or_default();
+fn loadavg(kernel: Kernel) -> [f64; 3] {
+    let text = text_of(&kernel.proc.join("loadavg")).unwrap_or_default();
     let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
     std::array::from_fn(|_| numbers.next().unwrap_or_default())
 }

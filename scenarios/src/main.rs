@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use stackbench::{
     check::{self, CheckArgs},
+    doctor::{self, DoctorArgs},
     guard,
     interrupt::{EXIT_INTERRUPTED, Interrupted},
     list::{self, ListArgs},
@@ -21,7 +22,7 @@ use stackbench_reports::{
     repeat::Repeat,
 };
 
-/// Some row failed, or some stack does not conform.
+/// Some row failed, some stack does not conform, or the machine is not fit for a long run.
 const EXIT_FAILED: u8 = 1;
 /// The command line, a file or the machine is not fit for what was asked. Rows measured before that shows are kept.
 const EXIT_USAGE: u8 = 2;
@@ -44,6 +45,8 @@ enum Verb {
     Check(CheckArgs),
     /// List stacks and scenarios
     List(ListArgs),
+    /// Say what about this machine will spoil figures, and how to mend it
+    Doctor(DoctorArgs),
     /// Make the reports of a run again, from its files
     Report {
         /// A run directory
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         }),
         Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::List(args) => list::list(&args).map(|()| 0),
+        Verb::Doctor(args) => doctor::doctor(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::Report { dir, format } => report(&dir, format.as_deref()).map(|()| 0),
         Verb::Repeat { first, second } => repeat(&first, &second).map(|()| 0),
         Verb::Guard { token } => {

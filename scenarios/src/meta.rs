@@ -163,8 +163,10 @@ fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, Strin
         let path = bench.bin.join(program);
         found.insert(relative(&path), machine::sha256(&path)?);
     }
-    let store = bench.bin.join("fake-redis");
-    found.extend(machine::sha256(&store).ok().map(|hash| (relative(&store), hash)));
+    for program in ["fake-redis", "store-ceiling"] {
+        let path = bench.bin.join(program);
+        found.extend(machine::sha256(&path).ok().map(|hash| (relative(&path), hash)));
+    }
     found.extend(stacks.iter().filter_map(|p| Some((relative(&p.program), p.sha256.clone()?))));
     Ok(found)
 }
@@ -204,6 +206,8 @@ fn scenario_meta(course: &Course, workers: u32) -> ScenarioMeta {
         trials: scenario.run.trials,
         pool: scenario.server.pool,
         workers,
+        // Measured when its turn comes.
+        store_ceiling: BTreeMap::new(),
     }
 }
 

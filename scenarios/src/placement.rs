@@ -124,8 +124,8 @@ fn quota_cpus() -> Option<usize> {
     Some((quota / period).max(1))
 }
 
-/// The allowed CPUs, grouped by physical core, in the order of their first CPU.
-fn physical_cores(allowed: &[u32]) -> Vec<Vec<u32>> {
+/// CPUs grouped by physical core, in the order of their first CPU.
+pub fn physical_cores(allowed: &[u32]) -> Vec<Vec<u32>> {
     let mut seen = BTreeSet::new();
     let mut cores = Vec::new();
     for &cpu in allowed {

@@ -1,11 +1,18 @@
 //! `stackbench run`: every stack through every scenario, block by block; a row for each trial, a table at the end.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::row::{Placement, Role, Verdict};
+use stackbench_reports::{
+    RunMeta,
+    row::{Placement, Role, Verdict},
+};
 
 use crate::{
     choose,
@@ -22,8 +29,9 @@ use crate::{
     scenario::{
         CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, Step, TRIALS_MAX, WORKERS_MAX, mode_word,
     },
-    stack::Stack,
+    stack::{Stack, UsesStore},
     store::{Store, StoreKind, StoreStart},
+    store_ceiling,
     trial::{Bench, Trial},
     units::{parse_duration, show_duration},
 };
@@ -161,8 +169,18 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
 /// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children
 /// inherit.
 fn require_descriptors(courses: &[Course]) -> Result<()> {
+    raise_descriptors(most_connections(courses))
+}
+
+/// Connections of the load and of the store together, at the step that has most.
+pub fn most_connections(courses: &[Course]) -> u64 {
     let of = |s: &Step| u64::from(s.scenario.load.connections) + u64::from(s.scenario.server.pool);
-    raise_descriptors(courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default())
+    courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default()
+}
+
+/// Open files that a process needs for so many connections.
+pub fn descriptors_needed(connections: u64) -> u64 {
+    connections + u64::from(SPARE_CONNECTIONS + SPARE_DESCRIPTORS)
 }
 
 /// Makes sure that a process may hold so many connections.
@@ -170,7 +188,7 @@ fn require_descriptors(courses: &[Course]) -> Result<()> {
 /// # Errors
 /// When the hard limit is lower; the message tells both and the remedy.
 pub fn raise_descriptors(connections: u64) -> Result<()> {
-    let needed = connections + u64::from(SPARE_CONNECTIONS + SPARE_DESCRIPTORS);
+    let needed = descriptors_needed(connections);
     let mut limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(u64::MAX);
     ensure!(
@@ -203,7 +221,7 @@ impl Runner<'_> {
         dir.begin(&meta)?;
         rundir::point_latest(self.bench.root, dir.path());
 
-        let ended = self.blocks(stacks, &prepared, seed, &mut store, dir);
+        let ended = self.blocks(stacks, &prepared, &mut meta, &mut store, dir);
         store.stop_for_good();
         let ended = match ended {
             Ok(ended) => ended,
@@ -244,20 +262,28 @@ impl Runner<'_> {
         &self,
         stacks: &[Stack],
         prepared: &[Prepared],
-        seed: u64,
+        meta: &mut RunMeta,
         store: &mut Store,
         dir: &mut RunDir,
     ) -> Result<Ended> {
         let mut progress = Progress::start(self.trials(stacks), self.planned(stacks));
         let mut ended = Ended::Whole;
+        let mut weighed: BTreeSet<(usize, u32)> = BTreeSet::new();
         for (index, course) in self.courses.iter().enumerate() {
             let cells = plan::cells(course, stacks);
+            if stacks.iter().any(|stack| stack.store == UsesStore::Redis) {
+                meta.scenarios[index].store_ceiling = store_ceiling::measure(&course.scenario, self.bench, store)?;
+                dir.write_meta(meta)?;
+            }
             for block in 1..=course.scenario.run.trials {
                 let mut null_rates: BTreeMap<(usize, usize, &str), f64> = BTreeMap::new();
-                for cell in plan::block_order(&cells, stacks, seed, index, block) {
+                for cell in plan::block_order(&cells, stacks, meta.seed, index, block) {
                     let key = (cell.step, cell.request, mode_word(cell.mode));
                     let step = &course.steps[cell.step];
-                    let trial = self.trial(step, &prepared[cell.stack], cell, block, null_rates.get(&key).copied());
+                    let crowd = (cell.stack, step.scenario.load.connections);
+                    let null_rate = null_rates.get(&key).copied();
+                    let weighs = !weighed.contains(&crowd);
+                    let trial = self.trial(step, &prepared[cell.stack], cell, block, null_rate, weighs);
                     progress.begin(&trial.label());
                     let row = trial.run(self.bench, store);
                     if row.is_err() {
@@ -268,7 +294,10 @@ impl Runner<'_> {
                     progress.end(&trial.label(), &row);
                     if row.verdict == Verdict::Failed {
                         ended = Ended::WithFailures;
-                    } else if row.role == Role::Ceiling {
+                        continue;
+                    }
+                    weighed.insert(crowd);
+                    if row.role == Role::Ceiling {
                         null_rates.insert(key, row.requests_per_sec);
                     }
                 }
@@ -285,6 +314,7 @@ impl Runner<'_> {
         cell: Cell,
         block: u32,
         null_rate: Option<f64>,
+        weighs_connections: bool,
     ) -> Trial<'t> {
         let scenario = &step.scenario;
         Trial {
@@ -299,6 +329,7 @@ impl Runner<'_> {
             // A ceiling is not measured against itself.
             null_rate: null_rate.filter(|_| prepared.stack.role != Role::Ceiling),
             server_sha256: prepared.sha256.clone(),
+            weighs_connections,
         }
     }
 
@@ -310,7 +341,7 @@ impl Runner<'_> {
         self.courses.iter().map(|course| course.planned(stacks)).sum()
     }
 
-    fn print_plan(&self, meta: &stackbench_reports::RunMeta, stacks: &[Stack], dir: &RunDir) {
+    fn print_plan(&self, meta: &RunMeta, stacks: &[Stack], dir: &RunDir) {
         let names = |names: Vec<&str>| names.join(", ");
         say!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
         for course in self.courses {

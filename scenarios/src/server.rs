@@ -23,7 +23,7 @@ use crate::{
 /// From the start of the process to the first good answer; generous to servers of many processes on a busy machine.
 const READY_AT_MOST: Duration = Duration::from_secs(15);
 /// The route that does nothing.
-const CHECK: &str = "/check";
+pub(crate) const CHECK: &str = "/check";
 /// What the first line of a Rust server's stdout says before the address.
 const LISTENING_ON: &str = "listening on ";
 /// The deviation of a Rust stack that cannot be given port 0, or does not say which port it was given.
@@ -67,6 +67,8 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Its command line.
     pub command: Vec<String>,
+    /// From the start of its process to its first good answer. It is asked every 2 ms, so much may be too much.
+    pub cold_start: Duration,
 }
 
 impl Server {
@@ -80,6 +82,7 @@ impl Server {
         let asked = SocketAddr::from(([127, 0, 0, 1], port));
         let placeholders = Placeholders { listen: asked.to_string(), ..start.placeholders };
         let command = placeholders.command(&start.stack.run);
+        let began = Instant::now();
         let mut process = Process::start(
             &Start {
                 command: &command,
@@ -93,7 +96,7 @@ impl Server {
         .with_context(|| start.stack.how_to_get())?;
         let addr = if announces { announced(&mut process, start.interrupt)? } else { asked };
         wait_ready(&mut process, addr, start.interrupt)?;
-        Ok(Self { process, addr, command })
+        Ok(Self { process, addr, command, cold_start: began.elapsed() })
     }
 
     /// Its process id.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use stackload::result::{LoadResult, ProcessUsage};
 use crate::{
     conformance::StoreControl,
     guard::Guard,
+    idle,
     interrupt::{Interrupt, Interrupted},
     meta::redacted,
     placement::Cpus,
@@ -76,6 +78,8 @@ pub struct Trial<'a> {
     pub null_rate: Option<f64>,
     /// SHA-256 of the server's program.
     pub server_sha256: Option<String>,
+    /// Whether this trial is followed by a look at what idle connections take.
+    pub weighs_connections: bool,
 }
 
 /// What measuring a cell yields before it is judged.
@@ -120,8 +124,9 @@ impl Trial<'_> {
         store.revive().context("the store is gone and cannot be started again")?;
         store.set_delays(&BTreeMap::new())?;
         store.forget_keys()?;
-        let mut server = self.start_server(bench, store)?;
+        let mut server = self.start_server(bench, store, self.log(bench, "server"))?;
         row.commands.insert("server".into(), redacted(&server.command));
+        let cold_start_ms = server.cold_start.as_secs_f64() * 1e3;
         let verifier = Verifier { addr: server.addr, request: self.request, mode: self.mode };
         if uses_store {
             verifier.before_loading(store)?;
@@ -142,10 +147,34 @@ impl Trial<'_> {
         }
         let counts = work_counts(&store.command_counts()?);
         let reports = store.delay_reports()?;
-        self.fill(bench, row, &Measured { result, counts, reports })
+        self.fill(bench, row, &Measured { result, counts, reports })?;
+        row.cold_start_ms = Some(cold_start_ms);
+        if self.weighs_connections {
+            row.idle_connection_bytes = self.weigh_connections(bench, store)?;
+        }
+        Ok(())
     }
 
-    fn start_server(&self, bench: &Bench, store: &Store) -> Result<Server> {
+    /// Memory of an idle connection, on a server process of its own, which the measured one's state cannot blur. What
+    /// keeps a server from being weighed stands in its log: the trial has its figures.
+    fn weigh_connections(&self, bench: &Bench, store: &Store) -> Result<Option<f64>, Interrupted> {
+        let log = self.log(bench, "idle");
+        let weighed = self
+            .start_server(bench, store, log.clone())
+            .and_then(|server| idle::connection_bytes(server, self.scenario.load.connections, bench.interrupt));
+        match weighed {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is::<Interrupted>() => Err(Interrupted),
+            Err(error) => {
+                let told = fs::OpenOptions::new().create(true).append(true).open(log);
+                // Without its reason the missing figure is only less well explained.
+                let _ = told.and_then(|mut file| writeln!(file, "idle connections were not weighed: {error:#}"));
+                Ok(None)
+            }
+        }
+    }
+
+    fn start_server(&self, bench: &Bench, store: &Store, log: PathBuf) -> Result<Server> {
         Server::start(ServerStart {
             stack: self.stack,
             placeholders: Placeholders {
@@ -158,7 +187,7 @@ impl Trial<'_> {
                 max_connections: self.scenario.load.connections + crate::run::SPARE_CONNECTIONS,
             },
             cpus: &bench.cpus.server,
-            log: self.log(bench, "server"),
+            log,
             guard: bench.guard,
             interrupt: bench.interrupt,
         })
@@ -354,6 +383,8 @@ impl Trial<'_> {
             store: Cost::default(),
             client: Cost::default(),
             box_us_per_request: 0.0,
+            cold_start_ms: None,
+            idle_connection_bytes: None,
             store_commands: BTreeMap::new(),
             never_answered: 0,
             workers: self.workers,
@@ -377,6 +408,7 @@ fn cost(usage: &ProcessUsage, requests: u64) -> Cost {
         cpu_user_s: usage.user_s,
         cpu_sys_s: usage.sys_s,
         rss_peak_bytes: usage.rss_peak_bytes,
+        pss_bytes: usage.pss_bytes,
         threads: usage.threads,
         context_switches_per_request: per_request(usage.context_switches as f64, requests),
     }

@@ -22,7 +22,7 @@ const STORE_LATE_SHARE: f64 = 0.05;
 /// … this much in absolute terms.
 const STORE_LATE_US: f64 = 2_000.0;
 /// Stolen or unexplained CPU time that spoils a trial, as a share of the machine's.
-const NOISE: f64 = 0.05;
+pub(crate) const NOISE: f64 = 0.05;
 /// Difference between the first and the last third of a window that makes it unsteady.
 const UNSTEADY: f64 = 0.05;
 

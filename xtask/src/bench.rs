@@ -60,6 +60,11 @@ pub fn check(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["check".into()].iter().chain(options))
 }
 
+/// `bench-doctor`.
+pub fn doctor(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["doctor".into()].iter().chain(options))
+}
+
 /// `bench-report`.
 pub fn report(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["report".into()].iter().chain(options))

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use connection::ConnectionOutcome;
-pub use event_loop::{EventLoop, LoopError};
+pub use event_loop::{EventLoop, LoopError, Open};
 
 use self::arrivals::{Arrival, Rate};
 use self::hooks::Hooks;

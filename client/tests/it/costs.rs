@@ -66,6 +66,8 @@ fn a_tree_is_accounted_with_its_children() {
     assert_eq!((a.processes, a.alive, a.pid), (2, true, burning.child.id()));
     assert!(a.total.cpu_s > 0.02 && a.total.cpu_s <= result.window_s * 1.1, "{:?}", a.total);
     assert!(a.appeared.is_empty() && a.vanished.is_empty() && a.total.rss_peak_bytes > 0);
+    // What the shell and its child share counts once, what each had resident at its peak twice.
+    assert!(a.total.pss_bytes.is_some_and(|pss| pss > 0 && pss < a.total.rss_peak_bytes), "{:?}", a.total);
     assert_eq!((b.processes, b.total.threads), (1, 1));
     assert!(b.total.cpu_s < 0.01, "{:?}", b.total);
 }

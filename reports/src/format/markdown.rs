@@ -5,7 +5,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Line, Overview, Section, Table},
+    table::{self, Figure, Headline, Holding, Line, Overview, Section, Table},
 };
 
 /// Draws a run.
@@ -58,6 +58,20 @@ fn draw_section(text: &mut String, section: &Section) {
             draw_table(text, table);
         }
     }
+    draw_holdings(text, &section.holdings);
+}
+
+fn draw_holdings(text: &mut String, holdings: &[Holding]) {
+    if holdings.is_empty() {
+        return;
+    }
+    text.push_str(&format!("### {}\n\n", heading::HOLDINGS));
+    text.push_str("| stack | cold start | threads | PSS | memory per idle connection |\n|:--|--:|--:|--:|--:|\n");
+    for held in holdings {
+        let figures = [&held.cold_start, &held.threads, &held.pss, &held.idle_connection].map(Figure::words);
+        text.push_str(&format!("| {} | {} |\n", held.name.replace('|', "\\|"), figures.join(" | ")));
+    }
+    text.push_str(&format!("\n{}\n\n", heading::holdings()));
 }
 
 fn draw_overview(text: &mut String, overview: &Overview) {
@@ -77,8 +91,8 @@ fn draw_table(text: &mut String, table: &Table) {
     text.push_str(&format!("#### {} (by {})\n\n", table.title, table.headline.words()));
     text.push_str(&format!(
         "| # | stack | mode | {} | % of ceiling | queueing p50 | queueing p99 | {} | requests per \
-         server-CPU-second | store µs/req | client µs/req | peak RSS | switches/req | verdict \
-         |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+         server-CPU-second | store µs/req | client µs/req | rest µs/req | peak RSS | switches/req | verdict \
+         |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),
         mark(Headline::CpuPerRequest, "server CPU µs/req"),
     ));
@@ -120,6 +134,7 @@ fn table_line(line: &Line, headline: Headline) -> String {
         figure(&line.per_cpu_second, None),
         figure(&line.store_us, None),
         figure(&line.client_us, None),
+        figure(&line.unexplained_us, None),
         figure(&line.rss, None),
         figure(&line.switches, None),
         format!("{}{share}{note}", line.verdict),

@@ -8,7 +8,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Line, Overview, OverviewLine, Section, Table},
+    table::{self, Figure, Headline, Holding, Line, Overview, OverviewLine, Section, Table},
 };
 
 /// Prose is broken here; the tables fit 120 columns by themselves.
@@ -69,6 +69,24 @@ fn draw_section(text: &mut String, section: &Section) {
             text.push('\n');
         }
     }
+    draw_holdings(text, &section.holdings);
+}
+
+fn draw_holdings(text: &mut String, holdings: &[Holding]) {
+    if holdings.is_empty() {
+        return;
+    }
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    grid.set_header(["stack", "cold start", "threads", "PSS", "per idle connection"]);
+    for held in holdings {
+        let figures = [&held.cold_start, &held.threads, &held.pss, &held.idle_connection].map(Figure::words);
+        grid.add_row([&held.name].into_iter().chain(&figures));
+    }
+    let name = heading::HOLDINGS;
+    text.push_str(&format!("{name}\n{}\n{}", "─".repeat(name.chars().count()), drawn(grid, 1..5)));
+    text.push_str(&wrapped("", heading::holdings()));
+    text.push('\n');
 }
 
 fn draw_table(text: &mut String, table: &Table) {

@@ -39,6 +39,7 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
         workers: 1,
         null_rate,
         server_sha256: None,
+        weighs_connections: false,
     })
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn healthy() -> LoadResult {
             depth: 1,
             duration_s: 10.0,
             warmup_s: 1.0,
+            spins: false,
             spread_s: 0.0,
             timeout_s: 30.0,
         },

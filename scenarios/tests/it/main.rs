@@ -3,6 +3,7 @@
 mod bad_input;
 mod cards;
 mod conformance;
+mod doctor;
 mod harness;
 mod interruption;
 mod rows;

@@ -15,6 +15,10 @@ fn is_consistent(row: &Row) {
     assert!(row.occupancy > 0.5 && row.occupancy <= 1.0, "{what}: {}", row.occupancy);
     assert!(row.server.cpu_us_per_request > 0.0 && row.server.threads > 0 && row.server.rss_peak_bytes > 0, "{what}");
     assert!(row.client.cpu_us_per_request > 0.0 && row.store.cpu_us_per_request > 0.0, "{what}");
+    assert!(row.cold_start_ms.is_some_and(|ms| ms > 0.0), "{what}: {:?}", row.cold_start_ms);
+    for cost in [&row.server, &row.store, &row.client] {
+        assert!(cost.pss_bytes.is_some_and(|pss| pss > 0 && pss <= cost.rss_peak_bytes), "{what}: {cost:?}");
+    }
     assert!(row.server_sha256.as_ref().is_some_and(|hash| hash.len() == 64), "{what}");
     let commands = row.store_commands["set"];
     let most = row.requests_total + row.in_flight_at_end;
@@ -40,6 +44,47 @@ fn every_cell_is_a_row_whose_counts_agree_with_the_store_s() {
             assert!(ran.out.join(file.as_ref().unwrap()).is_file());
         }
     }
+}
+
+#[test]
+fn an_idle_connection_is_weighed_once_for_each_stack() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("", 200), &["--stacks", "tokio,thread-per-connection"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let weighed = |stack: &str| -> Vec<f64> {
+        let rows = ran.rows.iter().filter(|row| row.stack == stack);
+        rows.filter_map(|row| row.idle_connection_bytes).collect()
+    };
+    let (tokio, threads) = (weighed("tokio"), weighed("thread-per-connection"));
+    assert_eq!((tokio.len(), threads.len()), (1, 1), "of two trials each");
+    // A thread has a stack of at least a few pages, a task has none.
+    assert!(threads[0] > tokio[0] && threads[0] > 8192.0, "{threads:?} {tokio:?}");
+    let report = std::fs::read_to_string(ran.out.join("report.md")).unwrap();
+    assert!(report.contains("### What a stack holds"), "{report}");
+}
+
+#[test]
+fn the_store_is_asked_without_http_before_the_first_trial_and_no_trial_counts_that() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("set = \"20ms\"", 50), &["--stacks", "tokio"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    ran.rows.iter().for_each(is_consistent);
+    let run = RunDir::load(&ran.out).unwrap();
+    let ceiling = run.meta.scenarios[0].store_ceiling["set"];
+    // With the delay on, 50 commands in flight and 16 connections would come to less.
+    assert!(ceiling.multiplexed_per_sec > 50.0 / 0.02, "{ceiling:?}\n{}", ran.stdout());
+    assert!(ceiling.plain_per_sec > 16.0 / 0.02, "{ceiling:?}");
+    assert!(ran.stdout().contains("Store alone, asked by the same clients"), "{}", ran.stdout());
+}
+
+#[test]
+fn a_run_tells_of_the_machine_what_decides_its_figures() {
+    let bench = Bench::new();
+    let ran = bench.run(&bench.scenario("", 10), &["--stacks", "null"]);
+    let machine = RunDir::load(&ran.out).unwrap().meta.machine;
+    assert_eq!(machine.sysctls["net.core.somaxconn"], Some(machine.somaxconn.to_string()));
+    assert!(machine.time_wait_before.is_some() && machine.ulimits["nofile"].hard.is_some());
+    assert_eq!(machine.cpu_accounting.len(), 2);
 }
 
 #[test]

@@ -102,6 +102,12 @@ pub struct EventLoop<'run> {
     failure: Option<HookError>,
 }
 
+/// The connections of a loop that has ended; dropping it closes them.
+#[derive(Debug)]
+pub struct Open {
+    _connections: Vec<Connection>,
+}
+
 impl<'run> EventLoop<'run> {
     /// The loop number `thread`, with every `threads`-th connection. `wake` becomes readable when the run is over.
     pub fn new(
@@ -167,8 +173,8 @@ impl<'run> EventLoop<'run> {
     }
 
     /// Runs from `start_ns` until the window is closed. `spent` is called once if the budget is spent and answered
-    /// before.
-    pub fn run(mut self, start_ns: u64, spent: impl FnOnce()) -> Result<LoopOutcome, LoopError> {
+    /// before. The connections come back open, for whoever wants to look at the server as it is with them.
+    pub fn run(mut self, start_ns: u64, spent: impl FnOnce()) -> Result<(LoopOutcome, Open), LoopError> {
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS_MAX.min(self.connections.len() + 1));
         let mut spent = Some(spent);
         self.notice_window();
@@ -217,7 +223,7 @@ impl<'run> EventLoop<'run> {
         }
     }
 
-    fn finish(mut self) -> LoopOutcome {
+    fn finish(mut self) -> (LoopOutcome, Open) {
         self.notice_window();
         self.tally.cpu_ns = thread_cpu_ns() - self.cpu_at_open_ns;
         let closed_ns = self.edges.closed_ns();
@@ -225,7 +231,7 @@ impl<'run> EventLoop<'run> {
         self.tally.close_window(closed_ns);
         self.count_unsent(closed_ns);
         let connections = self.connections.iter().map(Connection::outcome).collect();
-        LoopOutcome { tally: self.tally, connections, hooks: self.hooks }
+        (LoopOutcome { tally: self.tally, connections, hooks: self.hooks }, Open { _connections: self.connections })
     }
 
     /// When there is something to do even if nothing happens, ticks aside.
