@@ -2,7 +2,11 @@
 //!
 //! The added delays are off meanwhile, because what they allow is known. The program that asks runs where servers run.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use stackbench_reports::run::StoreCeiling;
@@ -19,11 +23,11 @@ use crate::{
 
 /// The program.
 const PROGRAM: &str = "store-ceiling";
-/// What one scenario may cost: a program that is not done by then is stopped, and there is no figure.
+/// What one scenario may cost: what is not done by then is stopped and has no figure.
 const AT_MOST: Duration = Duration::from_secs(3);
-/// Each command is asked in two ways, each with a window of this length. Two commands leave half of [`AT_MOST`] for
-/// connecting, warming up and a busy machine.
-const WINDOW: Duration = Duration::from_millis(400);
+/// Each command is asked in two ways, each with a window of this length. Two commands leave more than half of [`AT_MOST`]
+/// for warming up and for opening two thousand connections.
+const WINDOW: Duration = Duration::from_millis(300);
 
 /// By command, as `get`. What cannot be measured is said and left out: no trial needs it.
 ///
@@ -34,31 +38,33 @@ pub fn measure(
     bench: &Bench,
     store: &mut Store,
 ) -> Result<BTreeMap<String, StoreCeiling>, Interrupted> {
-    match of_commands(scenario, bench, store) {
-        Ok(ceilings) => Ok(ceilings),
-        Err(error) if error.is::<Interrupted>() => Err(Interrupted),
-        Err(error) => {
-            say!("the store's own ceiling under {} is not known: {error:#}", scenario.name);
-            Ok(BTreeMap::new())
+    let commands: BTreeSet<&String> = scenario.requests.iter().flat_map(|request| request.store.keys()).collect();
+    let mut ceilings = BTreeMap::new();
+    let mut is_ready = false;
+    let deadline = Instant::now() + AT_MOST;
+    for command in commands {
+        let ceiling =
+            prepare(store, &mut is_ready).and_then(|()| of_command(command, scenario, bench, store, deadline));
+        match ceiling {
+            Ok(ceiling) => _ = ceilings.insert(command.clone(), ceiling),
+            Err(error) if error.is::<Interrupted>() => return Err(Interrupted),
+            Err(error) => {
+                let (command, name) = (command.to_uppercase(), &scenario.name);
+                say!("{name}: what the store alone can do is not known of {command}: {error:#}");
+            }
         }
     }
+    Ok(ceilings)
 }
 
-fn of_commands(scenario: &Scenario, bench: &Bench, store: &mut Store) -> Result<BTreeMap<String, StoreCeiling>> {
-    let mut commands: Vec<&String> = scenario.requests.iter().flat_map(|request| request.store.keys()).collect();
-    commands.sort_unstable();
-    commands.dedup();
-    if commands.is_empty() {
-        return Ok(BTreeMap::new());
+/// Once: all keys, and no delay.
+fn prepare(store: &mut Store, is_ready: &mut bool) -> Result<()> {
+    if !*is_ready {
+        store.set_delays(&BTreeMap::new())?;
+        store.load_keys().context("cannot load the store's keys")?;
+        *is_ready = true;
     }
-    store.set_delays(&BTreeMap::new())?;
-    store.load_keys().context("cannot load the store's keys")?;
-    let each = AT_MOST / u32::try_from(commands.len()).unwrap_or(u32::MAX);
-    let ceilings = commands.into_iter().map(|command| {
-        let ceiling = of_command(command, scenario, bench, store, each).with_context(|| command.to_uppercase())?;
-        Ok((command.clone(), ceiling))
-    });
-    ceilings.collect()
+    Ok(())
 }
 
 fn of_command(
@@ -66,7 +72,7 @@ fn of_command(
     scenario: &Scenario,
     bench: &Bench,
     store: &Store,
-    at_most: Duration,
+    deadline: Instant,
 ) -> Result<StoreCeiling> {
     let words = [
         bench.bin.join(PROGRAM).display().to_string(),
@@ -84,7 +90,7 @@ fn of_command(
     let no_env = BTreeMap::new();
     let how = Start { command: &words, env: &no_env, cwd: bench.root, cpus: &bench.cpus.server, log };
     let mut process = Process::start_capturing(&how, &printed, bench.guard)?;
-    let status = process.wait(bench.interrupt, at_most)?;
+    let status = process.wait(bench.interrupt, deadline.saturating_duration_since(Instant::now()))?;
     process.stop();
     ensure!(status.success(), "{PROGRAM} ended with {status}: {}", process.log_tail());
     let text = fs::read_to_string(&printed).with_context(|| format!("cannot read {}", printed.display()))?;
