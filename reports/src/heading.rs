@@ -94,8 +94,9 @@ pub fn provenance(run: &Run) -> Vec<String> {
         Some(ended) => format!("ended {ended}"),
         None => "not ended".to_owned(),
     };
+    let there = run.rows.iter().filter(|row| !row.repeated).count();
     let missing = match meta.plan.trials {
-        planned if planned > run.rows.len() as u64 => format!(": {} of {planned} trials are there", run.rows.len()),
+        planned if planned > there as u64 => format!(": {there} of {planned} trials are there"),
         _ => String::new(),
     };
     let source = match (&meta.git.revision, meta.git.dirty) {

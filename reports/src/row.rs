@@ -30,6 +30,9 @@ pub struct Row {
     pub step: Option<u32>,
     /// Block in which this trial ran, from 1. Every cell of a scenario runs once in each block.
     pub trial: u32,
+    /// This trial was `noisy` and was measured again: kept, but left out of every table.
+    #[serde(default)]
+    pub repeated: bool,
     /// Which CPUs the processes might use.
     pub placement: Placement,
     /// Store in words: `embedded`, `redis 7.0.15`, …

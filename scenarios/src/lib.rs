@@ -5,17 +5,20 @@
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
-//! - [`plan`], [`progress`]: what is measured in which order, and how far it has come.
+//! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
+//!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
 //! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
+pub mod blocks;
 pub mod card;
 pub mod check;
 pub mod choose;
 pub mod conformance;
 pub mod guard;
 pub mod interrupt;
+pub mod kept;
 pub mod list;
 pub mod machine;
 pub mod meta;
@@ -23,6 +26,7 @@ pub mod placement;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod resume;
 pub mod root;
 pub mod run;
 pub mod rundir;
