@@ -113,10 +113,7 @@ impl Kept {
             ensure!(all.contains(&slot), "{}: this run has no trial `{slot}`; remove the line to go on", place());
             let state = if row.repeated { State::ToRepeat } else { State::Done };
             let before = kept.state(&slot);
-            let follows = matches!(
-                (before, state),
-                (State::Missing, _) | (State::ToRepeat, State::Done)
-            );
+            let follows = matches!((before, state), (State::Missing, _) | (State::ToRepeat, State::Done));
             ensure!(follows, "{}: a second row of `{slot}`; remove one of the two to go on", place());
             kept.states.insert(slot, state);
             kept.rows.push(row.clone());

@@ -8,7 +8,8 @@
 //! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
 //!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
-//! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
+//! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`]; [`strays`] and
+//!   [`listeners`] find those who are not where they should be.
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
 pub mod blocks;
@@ -20,6 +21,7 @@ pub mod guard;
 pub mod interrupt;
 pub mod kept;
 pub mod list;
+pub mod listeners;
 pub mod machine;
 pub mod meta;
 pub mod placement;
@@ -35,6 +37,7 @@ pub mod scenario;
 pub mod server;
 pub mod stack;
 pub mod store;
+pub mod strays;
 pub mod trial;
 pub mod units;
 pub mod verdict;

@@ -56,7 +56,9 @@ impl Earlier {
         let meta = stackbench_reports::RunDir::load_meta(dir.path()).context("--resume")?;
         let rows = RowsFile::read(dir.path())?;
         let (made, planned) = (rows.made(), meta.plan.trials);
-        ensure!(made < planned, "--resume {}: the run is complete: all {planned} trials are there", path.display());
+        // One that was killed between its last row and its end is taken up to be ended.
+        let is_complete = made >= planned && meta.ended.is_some();
+        ensure!(!is_complete, "--resume {}: the run is complete: all {planned} trials are there", path.display());
         let mut args = recorded(&meta).context("--resume")?;
         agree(given, &args, dir.path())
             .with_context(|| format!("--resume: the run was begun with `{}`", meta.command.join(" ")))?;

@@ -21,9 +21,7 @@ use crate::{
     root::Places,
     rundir::{self, RunDir},
     say,
-    scenario::{
-        CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Step, TRIALS_MAX, WORKERS_MAX,
-    },
+    scenario::{CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Step, TRIALS_MAX, WORKERS_MAX},
     store::{Store, StoreKind, StoreStart},
     trial::Bench,
     units::{parse_duration, show_duration},
@@ -219,8 +217,7 @@ impl Runner<'_> {
         let mut store = Store::start(self.store_start(part)?)?;
         let prepared: Vec<Prepared> =
             self.lineup.stacks.iter().map(|stack| meta::prepare(stack, self.bench)).collect::<Result<_>>()?;
-        let now =
-            meta::describe(self.bench, self.courses, self.lineup, &prepared, &mut store, &self.args.redis, seed)?;
+        let now = meta::describe(self.bench, self.courses, self.lineup, &prepared, &mut store, &self.args.redis, seed)?;
         let (mut meta, kept) = match &earlier {
             None => (now, Kept::default()),
             Some(begun) => begun.go_on(&now, self.bench, &Slot::all(self.courses, self.lineup))?,

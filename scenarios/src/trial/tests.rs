@@ -51,9 +51,9 @@ fn ceiling(mode: Mode, pool: u32, null_rate: Option<f64>) -> (f64, String) {
 
 #[test]
 fn second_names_and_repeated_trials_have_files_of_their_own() {
-    let label = |twin, attempt| of_trial(Mode::Async, 16, None, |trial| {
-        Trial { twin, attempt, server_sha256: None, ..*trial }.label()
-    });
+    let label = |twin, attempt| {
+        of_trial(Mode::Async, 16, None, |trial| Trial { twin, attempt, server_sha256: None, ..*trial }.label())
+    };
     assert_eq!(label(None, Attempt::First), "cache-tokio-cache_set-async-1");
     assert_eq!(label(Some(2), Attempt::First), "cache-tokio-cache_set-async-1-twin");
     assert_eq!(label(None, Attempt::Again), "cache-tokio-cache_set-async-1-again");

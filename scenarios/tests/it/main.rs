@@ -5,6 +5,8 @@ mod cards;
 mod conformance;
 mod harness;
 mod interruption;
+mod repeats;
+mod resume;
 mod rows;
 mod steps;
 mod stranger;
