@@ -84,7 +84,7 @@ impl RunDir {
     /// # Errors
     /// As [`RunDir::load`].
     pub fn load_rows(dir: &Path) -> Result<Run, LoadError> {
-        let meta = load_meta(&dir.join(RUN_FILE))?;
+        let meta = Self::load_meta(dir)?;
         let path = dir.join(ROWS_FILE);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -94,21 +94,26 @@ impl RunDir {
         let (rows, warnings) = parse_rows(&path, &text);
         Ok(Run { meta, rows, latencies: BTreeMap::new(), warnings })
     }
-}
 
-fn load_meta(path: &Path) -> Result<RunMeta, LoadError> {
-    /// Read first and alone, so that another version is called that instead of an unknown field.
-    #[derive(Deserialize)]
-    struct Named {
-        schema: String,
+    /// Reads `run.json` alone.
+    ///
+    /// # Errors
+    /// When it is missing or is not one.
+    pub fn load_meta(dir: &Path) -> Result<RunMeta, LoadError> {
+        /// Read first and alone, so that another version is called that instead of an unknown field.
+        #[derive(Deserialize)]
+        struct Named {
+            schema: String,
+        }
+        let path = &dir.join(RUN_FILE);
+        let text = fs::read(path).map_err(|error| LoadError::Read { path: path.into(), error })?;
+        let broken = |error| LoadError::Meta { path: path.into(), error };
+        let Named { schema } = serde_json::from_slice(&text).map_err(broken)?;
+        if schema != SCHEMA {
+            return Err(LoadError::Schema { path: path.into(), found: schema });
+        }
+        serde_json::from_slice(&text).map_err(broken)
     }
-    let text = fs::read(path).map_err(|error| LoadError::Read { path: path.into(), error })?;
-    let broken = |error| LoadError::Meta { path: path.into(), error };
-    let Named { schema } = serde_json::from_slice(&text).map_err(broken)?;
-    if schema != SCHEMA {
-        return Err(LoadError::Schema { path: path.into(), found: schema });
-    }
-    serde_json::from_slice(&text).map_err(broken)
 }
 
 fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Observed> {

@@ -25,8 +25,14 @@ pub struct RunMeta {
     pub seed: u64,
     /// When the run began, RFC 3339, UTC.
     pub started: String,
-    /// When it ended; null while it runs, and for ever if it was killed.
+    /// When it ended, complete or interrupted; null while it runs, and after it was killed until it is resumed.
     pub ended: Option<String>,
+    /// When it was taken up again to measure what was missing, each time; empty for a run made in one go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<String>,
+    /// Working directory of the command, which its relative paths start from; null in runs made before it was recorded.
+    #[serde(default)]
+    pub directory: Option<String>,
     /// Which CPUs the processes might use.
     pub placement: Placement,
     /// The store behind every server.
@@ -37,6 +43,10 @@ pub struct RunMeta {
     pub versions: BTreeMap<String, String>,
     /// SHA-256 of each program file in hexadecimal, by its path relative to the workspace.
     pub binaries: BTreeMap<String, String>,
+    /// SHA-256 in hexadecimal of each scenario file and each `stack.toml` the run was described by, by its path relative
+    /// to the workspace; empty in runs made before it was recorded.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
     /// The source the programs were built from.
     pub git: GitMeta,
     /// SHA-256 of `Cargo.lock` in hexadecimal; null where there is none.
@@ -217,8 +227,8 @@ pub struct StackMeta {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanMeta {
-    /// Cells: scenario × stack × request × mode.
+    /// Cells: scenario × stack (twice for each of an A/A pair) × request × mode × step.
     pub cells: u64,
-    /// Trials of all cells: the rows a complete run has.
+    /// Trials of all cells: the rows a complete run has, those that were [repeated](crate::row::Row::repeated) left out.
     pub trials: u64,
 }

@@ -19,6 +19,9 @@ pub fn meta() -> RunMeta {
         seed: 42,
         started: "2026-11-21T10:00:00Z".to_owned(),
         ended: Some("2026-11-21T10:20:00Z".to_owned()),
+        resumed: Vec::new(),
+        directory: None,
+        inputs: BTreeMap::new(),
         placement: Placement::Pinned,
         store: StoreMeta {
             name: "embedded".to_owned(),

@@ -7,23 +7,27 @@
 //!   started in the instant before they could be announced.
 
 use std::{
-    env, fs,
+    env,
     io::{self, BufRead, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::strays;
 
 /// The verb that makes this program the guard.
 pub const VERB: &str = "guard";
 /// The environment variable that marks a run's processes.
 pub const TOKEN: &str = "STACKBENCH_RUN_TOKEN";
-/// How long the guard goes on looking for marked processes: one that forks without end must not keep it for ever.
-const SWEEP_AT_MOST: Duration = Duration::from_secs(5);
+/// The environment variable that marks one child of a run and its descendants.
+pub const CHILD: &str = "STACKBENCH_CHILD_TOKEN";
 
 /// The harness's side: dropping it ends the guard in peace, if all groups were taken back.
 #[derive(Debug, Clone)]
@@ -59,6 +63,12 @@ impl Guard {
     /// The mark that children must carry in [`TOKEN`].
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// A mark for one child, which it must carry in [`CHILD`]; no other has it.
+    pub fn child_token(&self) -> String {
+        static CHILDREN: AtomicU64 = AtomicU64::new(0);
+        format!("{}.{}", self.token, CHILDREN.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Says that a process group now exists.
@@ -104,20 +114,5 @@ pub fn main(token: &str) {
     for group in groups.into_iter().filter_map(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let mark = format!("{TOKEN}={token}");
-    let deadline = Instant::now() + SWEEP_AT_MOST;
-    while kill_marked(mark.as_bytes()) > 0 && Instant::now() < deadline {}
-}
-
-/// Kills every process whose environment holds `mark`; the number of those that were still alive.
-fn kill_marked(mark: &[u8]) -> usize {
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        // A zombie's environment reads as empty, so it is not counted again.
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ.split(|b| *b == 0).any(|var| var == mark))
-    })
-    .filter_map(Pid::from_raw)
-    .filter(|pid| kill_process(*pid, Signal::KILL).is_ok())
-    .count()
+    strays::end(TOKEN, token);
 }

@@ -5,12 +5,15 @@
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
-//! - [`plan`], [`progress`]: what is measured in which order, and how far it has come.
+//! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
+//!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
 //! - [`idle`]: what idle connections take of a server's memory; [`store_ceiling`]: what the store alone can do.
-//! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`].
+//! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`]; [`strays`] and
+//!   [`listeners`] find those who are not where they should be.
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
+pub mod blocks;
 pub mod card;
 pub mod check;
 pub mod choose;
@@ -19,13 +22,16 @@ pub mod doctor;
 pub mod guard;
 pub mod idle;
 pub mod interrupt;
+pub mod kept;
 pub mod list;
+pub mod listeners;
 pub mod machine;
 pub mod meta;
 pub mod placement;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod resume;
 pub mod root;
 pub mod run;
 pub mod rundir;
@@ -35,6 +41,7 @@ pub mod server;
 pub mod stack;
 pub mod store;
 pub mod store_ceiling;
+pub mod strays;
 pub mod trial;
 pub mod units;
 pub mod verdict;

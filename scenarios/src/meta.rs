@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use stackbench_reports::{
     row::SCHEMA,
     run::{PlanMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StepMeta, StoreKind as Kind, StoreMeta},
@@ -16,8 +16,8 @@ use crate::{
     card,
     interrupt::Interrupted,
     machine,
-    plan::{self, Course},
-    scenario::{Delay, Scenario, Step, mode_word},
+    plan::{self, Course, Lineup},
+    scenario::{Delay, Step, mode_word},
     server,
     stack::{Panel, Placeholders, Stack},
     store::{Store, StoreKind},
@@ -84,19 +84,20 @@ pub fn settings(stack: &Stack, placeholders: &Placeholders) -> BTreeMap<String, 
 pub fn describe(
     bench: &Bench,
     courses: &[Course],
+    lineup: &Lineup,
     stacks: &[Prepared],
     store: &mut Store,
     kind: &StoreKind,
     seed: u64,
-    workers: impl Fn(&Scenario) -> u32,
 ) -> Result<RunMeta> {
-    let only: Vec<Stack> = stacks.iter().map(|prepared| prepared.stack.clone()).collect();
     Ok(RunMeta {
         schema: SCHEMA.to_owned(),
         command: redacted(&env::args().collect::<Vec<_>>()),
         seed,
         started: jiff::Timestamp::now().to_string(),
         ended: None,
+        resumed: Vec::new(),
+        directory: env::current_dir().ok().map(|dir| dir.display().to_string()),
         placement: bench.placement,
         store: StoreMeta {
             name: store.name().to_owned(),
@@ -112,15 +113,16 @@ pub fn describe(
         machine: machine::machine(u32::try_from(bench.cpus.allowed.len()).unwrap_or(u32::MAX)),
         versions: versions(bench, stacks),
         binaries: binaries(bench, stacks)?,
+        inputs: inputs(bench, courses, lineup)?,
         git: machine::git(bench.root),
         lock_sha256: machine::sha256(&bench.root.join("Cargo.lock")).ok(),
         profile: machine::profile(bench.root),
         allocator: allocator(stacks),
-        scenarios: courses.iter().map(|course| scenario_meta(course, workers(&course.scenario))).collect(),
+        scenarios: courses.iter().map(|course| scenario_meta(course, bench.workers(&course.scenario))).collect(),
         stacks: stacks.iter().map(stack_meta).collect(),
         plan: PlanMeta {
-            cells: courses.iter().map(|course| plan::cells(course, &only).len() as u64).sum(),
-            trials: courses.iter().map(|course| course.trials(&only) as u64).sum(),
+            cells: courses.iter().map(|course| plan::cells(course, lineup).len() as u64).sum(),
+            trials: courses.iter().map(|course| course.trials(lineup) as u64).sum(),
         },
     })
 }
@@ -157,18 +159,35 @@ fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, String>> {
-    let relative = |path: &Path| path.strip_prefix(bench.root).unwrap_or(path).display().to_string();
     let mut found = BTreeMap::new();
     for program in ["stackbench", "stackload"] {
         let path = bench.bin.join(program);
-        found.insert(relative(&path), machine::sha256(&path)?);
+        found.insert(relative(bench, &path), machine::sha256(&path)?);
     }
     for program in ["fake-redis", "store-ceiling"] {
         let path = bench.bin.join(program);
-        found.extend(machine::sha256(&path).ok().map(|hash| (relative(&path), hash)));
+        found.extend(machine::sha256(&path).ok().map(|hash| (relative(bench, &path), hash)));
     }
-    found.extend(stacks.iter().filter_map(|p| Some((relative(&p.program), p.sha256.clone()?))));
+    found.extend(stacks.iter().filter_map(|p| Some((relative(bench, &p.program), p.sha256.clone()?))));
     Ok(found)
+}
+
+/// Hashes of the files that people wrote for this run: what a resumed run must find unchanged.
+fn inputs(bench: &Bench, courses: &[Course], lineup: &Lineup) -> Result<BTreeMap<String, String>> {
+    let scenarios = courses.iter().map(|course| &course.scenario.file);
+    let stacks = lineup.stacks.iter().map(|stack| &stack.file);
+    scenarios
+        .chain(stacks)
+        .map(|file| {
+            // One path for a file, wherever it is called from.
+            let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+            Ok((relative(bench, &file), machine::sha256(&file)?))
+        })
+        .collect()
+}
+
+fn relative(bench: &Bench, path: &Path) -> String {
+    path.strip_prefix(bench.root).unwrap_or(path).display().to_string()
 }
 
 /// The allocator every Rust server links, which each names last in its version line: `… (hyper 1.12.0; mimalloc)`.

@@ -4,7 +4,10 @@
 //! store has one core, the client its own, the server the rest, and core 0 (where interrupts and daemons run) is left to the
 //! harness. With three each has one; with two the server has one, and store and client share the other. `free` binds nobody.
 
-use std::{collections::BTreeSet, fs, io, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io, thread,
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -41,6 +44,12 @@ impl Cpus {
     /// Whether store and client share CPUs.
     pub fn peers_share(&self) -> bool {
         self.store == self.client
+    }
+
+    /// The CPUs of each, by `server`, `store` and `client`.
+    pub fn by_process(&self) -> BTreeMap<String, Vec<u32>> {
+        let named = [("server", &self.server), ("store", &self.store), ("client", &self.client)];
+        named.map(|(who, cpus)| (who.to_owned(), cpus.clone())).into()
     }
 
     /// Where everything runs, in words for a heading.

@@ -12,6 +12,54 @@ use crate::{
 
 /// What a trial takes beside warm-up and window: starting, verifying, loading keys, stopping.
 pub const OVERHEAD: Duration = Duration::from_millis(1200);
+/// The stacks that are measured under two names where a run has them: one that is cheap, because a difference that only
+/// the machine makes shows most in a small cost, …
+const CHEAP: &str = "may";
+/// … and one that is dear and much used.
+const DEAR: &str = "tokio";
+/// With fewer stacks than this, the second names would be as much work as the stacks themselves.
+const AA_STACKS_MIN: usize = 3;
+/// The second name of a stack, as [`stackbench_reports::row::Row::twin`] has it.
+const SECOND: u8 = 2;
+/// Of a block's cells, one in so many may be measured again. Where more are disturbed the machine is not fit for
+/// measuring, and repeating would only make a bad run longer: this bounds it to 5/4 of its plan.
+const REPEATED_ONE_IN: usize = 4;
+
+/// Who is measured.
+#[derive(Debug, Clone)]
+pub struct Lineup {
+    /// The stacks.
+    pub stacks: Vec<Stack>,
+    /// Which of them are measured under two names (A/A), as indices. What their two names differ by is this run's noise.
+    pub twins: Vec<usize>,
+}
+
+/// Whether a run measures two of its stacks under two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twins {
+    /// It does, if it has stacks enough.
+    Measured,
+    /// It does not.
+    LeftOut,
+}
+
+impl Lineup {
+    /// Chooses the stacks with two names: `may` and `tokio`; where one of them is not there, the first or the last by
+    /// name. None, if fewer than three are of [`Role::Stack`].
+    pub fn new(stacks: Vec<Stack>, twins: Twins) -> Self {
+        let mut by_name: Vec<usize> = (0..stacks.len()).filter(|index| stacks[*index].role == Role::Stack).collect();
+        by_name.sort_by_key(|index| &stacks[*index].name);
+        if twins == Twins::LeftOut || by_name.len() < AA_STACKS_MIN {
+            return Self { stacks, twins: Vec::new() };
+        }
+        let named = |name: &str| by_name.iter().copied().find(|index| stacks[*index].name == name);
+        let dear = named(DEAR);
+        let cheap = named(CHEAP).or_else(|| by_name.iter().copied().find(|index| Some(*index) != dear));
+        let dear = dear.or_else(|| by_name.iter().rev().copied().find(|index| Some(*index) != cheap));
+        let twins = cheap.into_iter().chain(dear).collect();
+        Self { stacks, twins }
+    }
+}
 
 /// A scenario to be run, with its steps worked out.
 #[derive(Debug, Clone)]
@@ -28,26 +76,43 @@ impl Course {
         Self { steps: scenario.at_steps(), scenario }
     }
 
-    /// How many trials a run of it makes.
-    pub fn trials(&self, stacks: &[Stack]) -> usize {
-        cells(self, stacks).len() * self.scenario.run.trials as usize
+    /// How many trials a run of it makes, those that are repeated not counted.
+    pub fn trials(&self, lineup: &Lineup) -> usize {
+        cells(self, lineup).len() * self.scenario.run.trials as usize
     }
 
     /// How long these take.
-    pub fn planned(&self, stacks: &[Stack]) -> Duration {
-        let of_block: Duration =
-            cells(self, stacks).iter().map(|cell| trial_time(&self.steps[cell.step].scenario)).sum();
+    pub fn planned(&self, lineup: &Lineup) -> Duration {
+        let of_block: Duration = cells(self, lineup).iter().map(|cell| self.trial_time(*cell)).sum();
         of_block * self.scenario.run.trials
+    }
+
+    /// How many of its trials may be repeated.
+    pub fn repeats_max(&self, lineup: &Lineup) -> usize {
+        repeats_max(cells(self, lineup).len()) * self.scenario.run.trials as usize
+    }
+
+    /// How long a trial of a cell takes.
+    pub fn trial_time(&self, cell: Cell) -> Duration {
+        let scenario = &self.steps[cell.step].scenario;
+        scenario.warmup() + scenario.load.duration + OVERHEAD
     }
 }
 
-/// One cell of a scenario: a step, a stack, a request of it, and a mode.
+/// Of a block of so many cells, how many may be measured again because they were disturbed; at least one.
+pub fn repeats_max(cells: usize) -> usize {
+    cells.div_ceil(REPEATED_ONE_IN)
+}
+
+/// One cell of a scenario: a step, a stack under one of its names, a request of it, and a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
     /// Index into the scenario's steps.
     pub step: usize,
     /// Index into the stacks.
     pub stack: usize,
+    /// Null for the stack's first name; 2 for the second of an A/A pair.
+    pub twin: Option<u8>,
     /// Index into the scenario's requests.
     pub request: usize,
     /// The mode.
@@ -55,34 +120,31 @@ pub struct Cell {
 }
 
 /// The cells of a scenario, in the order of the files.
-pub fn cells(course: &Course, stacks: &[Stack]) -> Vec<Cell> {
+pub fn cells(course: &Course, lineup: &Lineup) -> Vec<Cell> {
     let mut cells = Vec::new();
     for step in 0..course.steps.len() {
-        for (stack, description) in stacks.iter().enumerate() {
+        for (stack, description) in lineup.stacks.iter().enumerate() {
+            let second = lineup.twins.contains(&stack).then_some(Some(SECOND));
             for (request, asked) in course.scenario.requests.iter().enumerate() {
-                let modes = asked.modes.iter().filter(|mode| description.modes.contains(mode));
-                cells.extend(modes.map(|&mode| Cell { step, stack, request, mode }));
+                for &mode in asked.modes.iter().filter(|mode| description.modes.contains(mode)) {
+                    let names = [None].into_iter().chain(second);
+                    cells.extend(names.map(|twin| Cell { step, stack, twin, request, mode }));
+                }
             }
         }
     }
     cells
 }
 
-/// The order of one block: ceilings first, because the others are compared with them, each part shuffled.
-pub fn block_order(cells: &[Cell], stacks: &[Stack], seed: u64, scenario: usize, block: u32) -> Vec<Cell> {
+/// The order of one block in its two parts, each shuffled: ceilings, then the others, which are compared with them.
+pub fn block_order(cells: &[Cell], stacks: &[Stack], seed: u64, scenario: usize, block: u32) -> [Vec<Cell>; 2] {
     // Every block has an order of its own, which depends on nothing but the seed.
     let mut random = StdRng::seed_from_u64(seed ^ ((scenario as u64) << 32) ^ u64::from(block));
     let (mut ceilings, mut others): (Vec<Cell>, Vec<Cell>) =
         cells.iter().partition(|cell| stacks[cell.stack].role == Role::Ceiling);
     ceilings.shuffle(&mut random);
     others.shuffle(&mut random);
-    ceilings.extend(others);
-    ceilings
-}
-
-/// How long a trial of a scenario takes.
-pub fn trial_time(scenario: &Scenario) -> Duration {
-    scenario.warmup() + scenario.load.duration + OVERHEAD
+    [ceilings, others]
 }
 
 /// `1 h 05 min`, `4 min 10 s`, `12 s`.
@@ -114,34 +176,101 @@ mod tests {
         version = ["x"]
     "#;
 
-    /// Four stacks, the second of them a ceiling.
-    fn stacks() -> Vec<Stack> {
-        let roles = [("a", "stack"), ("b", "ceiling"), ("c", "stack"), ("d", "stack")];
+    const SCENARIO: &str = r#"
+        name = "s"
+        title = "t"
+        source = "s"
+        analysis = "a"
+        [load]
+        model = "closed"
+        connections = 10
+        duration = "4s"
+        timeout = "1s"
+        [server]
+        pool = 1
+        [run]
+        trials = 3
+        [[request]]
+        name = "r"
+        method = "GET"
+        path = "/{mode}"
+        modes = ["sync", "async"]
+        status = 200
+        body = ""
+    "#;
+
+    fn stacks(roles: &[(&str, &str)]) -> Vec<Stack> {
         let text: String = roles.iter().map(|(name, role)| STACK.replace("NAME", name).replace("ROLE", role)).collect();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("stack.toml"), text).unwrap();
         crate::stack::discover(dir.path()).unwrap()
     }
 
-    fn some_cells() -> Vec<Cell> {
-        let of = |stack| [Mode::Sync, Mode::Async].map(|mode| Cell { step: 0, stack, request: 0, mode });
-        (0..4).flat_map(of).collect()
+    /// Four stacks, the second of them a ceiling.
+    fn four() -> Vec<Stack> {
+        stacks(&[("a", "stack"), ("b", "ceiling"), ("c", "stack"), ("d", "stack")])
+    }
+
+    fn course() -> Course {
+        Course::new(toml::from_str(SCENARIO).unwrap())
+    }
+
+    /// The names of the stacks that get a second one.
+    fn twins_of(names: &[&str]) -> Vec<String> {
+        let roles: Vec<(&str, &str)> = names.iter().map(|name| (*name, "stack")).chain([("0", "floor")]).collect();
+        let Lineup { stacks, twins } = Lineup::new(stacks(&roles), Twins::Measured);
+        twins.into_iter().map(|index| stacks[index].name.clone()).collect()
     }
 
     #[test]
     fn a_block_holds_every_cell_once_with_the_ceilings_first() {
-        let order = block_order(&some_cells(), &stacks(), 7, 0, 1);
-        assert_eq!(order.len(), 8);
-        assert!(some_cells().iter().all(|cell| order.contains(cell)));
-        assert!(order[..2].iter().all(|cell| cell.stack == 1));
+        let lineup = Lineup::new(four(), Twins::LeftOut);
+        let cells = cells(&course(), &lineup);
+        let [ceilings, others] = block_order(&cells, &lineup.stacks, 7, 0, 1);
+        assert_eq!((cells.len(), ceilings.len(), others.len()), (8, 2, 6));
+        assert!(cells.iter().all(|cell| ceilings.contains(cell) || others.contains(cell)));
+        assert!(ceilings.iter().all(|cell| cell.stack == 1));
     }
 
     #[test]
     fn the_seed_decides_the_order_and_blocks_differ() {
-        let order = |seed, block| block_order(&some_cells(), &stacks(), seed, 0, block);
+        let cells = cells(&course(), &Lineup::new(four(), Twins::LeftOut));
+        let order = |seed, block| block_order(&cells, &four(), seed, 0, block);
         assert_eq!(order(7, 1), order(7, 1));
         assert!((2..10).any(|block| order(7, block) != order(7, 1)));
         assert!((8..16).any(|seed| order(seed, 1) != order(7, 1)));
+    }
+
+    #[test]
+    fn a_cheap_and_a_dear_stack_have_two_names() {
+        assert_eq!(twins_of(&["tokio", "smol", "may"]), ["may", "tokio"]);
+        assert_eq!(twins_of(&["c", "b", "a"]), ["a", "c"], "the first and the last by name");
+        assert_eq!(twins_of(&["tokio", "x", "z"]), ["x", "tokio"]);
+        assert_eq!(twins_of(&["tokio", "axum", "may-minihttp"]), ["axum", "tokio"]);
+        assert_eq!(twins_of(&["a", "b", "may"]), ["may", "b"], "never twice the same");
+    }
+
+    #[test]
+    fn two_stacks_have_one_name_each_and_so_has_everybody_who_asks_for_it() {
+        assert!(twins_of(&["may", "tokio"]).is_empty(), "a floor is none of them");
+        assert!(Lineup::new(four(), Twins::LeftOut).twins.is_empty());
+    }
+
+    #[test]
+    fn second_names_are_cells_of_their_own_and_part_of_the_plan() {
+        let (course, plain, paired) =
+            (course(), Lineup::new(four(), Twins::LeftOut), Lineup::new(four(), Twins::Measured));
+        let cells = cells(&course, &paired);
+        let second: Vec<&Cell> = cells.iter().filter(|cell| cell.twin == Some(2)).collect();
+        assert_eq!(second.len(), 4, "two stacks in two modes");
+        assert!(second.iter().all(|cell| cells.contains(&Cell { twin: None, ..**cell })));
+        assert_eq!((course.trials(&plain), course.trials(&paired)), (24, 36));
+        assert_eq!(course.planned(&paired), course.planned(&plain) * 36 / 24);
+    }
+
+    #[test]
+    fn at_most_a_quarter_of_a_block_is_repeated_and_at_least_one_trial() {
+        assert_eq!([1, 4, 5, 80].map(repeats_max), [1, 1, 2, 20]);
     }
 
     #[test]

@@ -22,16 +22,20 @@ use rustix::{
 };
 
 use crate::{
-    guard::{Guard, TOKEN},
+    guard::{CHILD, Guard, TOKEN},
     interrupt::{Interrupt, Wake, exit_descriptor, timespec, to_pid},
-    placement,
+    placement, strays,
 };
 
 /// A log keeps this much of what a process prints; the rest is read and dropped, so that a chatty process neither fills
 /// the disk nor blocks on a full pipe.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
-/// Lines of a log that a reason quotes.
+/// Lines of a log that a reason quotes, …
 const LOG_TAIL_LINES: usize = 5;
+/// … and characters of each.
+const LOG_LINE_CHARS: usize = 300;
+/// A first line is an address; more than this of it is not read.
+const FIRST_LINE_BYTES_MAX: u64 = 1024;
 /// The readers of an ended process's pipes need no longer than this to copy what is left.
 const LOG_SETTLES_WITHIN: Duration = Duration::from_millis(500);
 /// What the contract grants a server after SIGTERM (5 s), and a little for the kernel to close its sockets.
@@ -60,6 +64,10 @@ pub struct Process {
     child: Child,
     exited: OwnedFd,
     guard: Guard,
+    /// Its mark, which its descendants carry too.
+    token: String,
+    /// Who had left its process group and was found when it had ended.
+    strays: Vec<String>,
     log: PathBuf,
     first_line: Receiver<String>,
     readers: Vec<JoinHandle<()>>,
@@ -88,10 +96,12 @@ impl Process {
         let (program, arguments) = start.command.split_first().context("an empty command line")?;
         let log = File::create(&start.log).with_context(|| format!("cannot write {}", start.log.display()))?;
         let mut command = Command::new(program);
+        let token = guard.child_token();
         command
             .args(arguments)
             .envs(start.env)
             .env(TOKEN, guard.token())
+            .env(CHILD, &token)
             .current_dir(start.cwd)
             .stdin(Stdio::null())
             .stdout(capture.map_or_else(Stdio::piped, Stdio::from))
@@ -109,14 +119,14 @@ impl Process {
             thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
                 let mut line = Vec::new();
-                // A first line of any length is bounded by the log's own limit.
-                if stdout.by_ref().take(LOG_BYTES_MAX).read_until(b'\n', &mut line).is_ok() {
+                if stdout.by_ref().take(FIRST_LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok() {
                     let _ = tell_first_line.send(String::from_utf8_lossy(&line).trim_end().to_owned());
                 }
                 drain(stdout, stdout_log);
             })
         }));
-        Ok(Self { child, exited, guard: guard.clone(), log: start.log.clone(), first_line, readers, stopped: false })
+        let (guard, log) = (guard.clone(), start.log.clone());
+        Ok(Self { child, exited, guard, token, strays: Vec::new(), log, first_line, readers, stopped: false })
     }
 
     /// Its process id, which is also its group's.
@@ -124,7 +134,17 @@ impl Process {
         self.child.id()
     }
 
-    /// The first line of its stdout, once it is there.
+    /// The mark that it and its descendants carry in [`CHILD`].
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Who had left its process group, outlived it and was ended when it was [stopped](Self::stop): `sleep (pid 42)`.
+    pub fn strays(&self) -> &[String] {
+        &self.strays
+    }
+
+    /// The first line of its stdout, once it is there; cut off where it is too long for an address.
     pub fn first_line(&self) -> Option<String> {
         self.first_line.try_recv().ok()
     }
@@ -176,7 +196,8 @@ impl Process {
         }
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(LOG_TAIL_LINES).collect();
+        let lines = text.lines().rev().filter(|line| !line.trim().is_empty()).take(LOG_TAIL_LINES);
+        let lines: Vec<String> = lines.map(|line| shortened(line, LOG_LINE_CHARS)).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
@@ -191,6 +212,7 @@ impl Process {
                 thread::yield_now();
             }
         }
+        self.strays = strays::end(CHILD, &self.token);
         self.guard.release(self.child.id());
         // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
         // left to end by itself.
@@ -228,6 +250,14 @@ pub enum Stopped {
 /// When the kernel refuses.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// A text of at most so many characters, which ends in `…` where there were more.
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn has_ended(exited: &OwnedFd) -> bool {

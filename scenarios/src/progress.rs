@@ -14,7 +14,7 @@ use stackbench_reports::{
 
 use crate::plan::in_words;
 
-/// Progress through a known number of trials.
+/// Progress through a known number of trials, and those of them that are repeated.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -46,10 +46,14 @@ impl Progress {
     /// A trial has ended.
     pub fn end(&mut self, label: &str, row: &Row) {
         self.done += 1;
+        if row.repeated {
+            self.total += 1;
+        }
         let line = format!("{:>3}/{} {label}: {}", self.done, self.total, summary(row));
         match &self.bar {
             Some(bar) => {
                 bar.println(line);
+                bar.set_length(self.total as u64);
                 bar.set_position(self.done as u64);
             }
             None => eprintln!("{line} ({} left)", in_words(self.left())),
@@ -77,7 +81,8 @@ fn summary(row: &Row) -> String {
         _ => {
             let (rate, cost) = (row.requests_per_sec, row.server.cpu_us_per_request);
             let reason = if row.reason.is_empty() { String::new() } else { format!(": {}", row.reason) };
-            format!("{rate:.0}/s, {cost:.1} µs CPU per request, {verdict}{reason}")
+            let again = if row.repeated { " (will be measured again)" } else { "" };
+            format!("{rate:.0}/s, {cost:.1} µs CPU per request, {verdict}{reason}{again}")
         }
     }
 }

@@ -1,38 +1,29 @@
 //! `stackbench run`: every stack through every scenario, block by block; a row for each trial, a table at the end.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::{
-    RunMeta,
-    row::{Placement, Role, Verdict},
-};
+use stackbench_reports::{RunMeta, row::Placement};
 
 use crate::{
+    blocks::Blocks,
     choose,
     guard::Guard,
     interrupt::{Interrupt, Interrupted},
+    kept::{Kept, Slot},
     meta::{self, Prepared},
-    placement::{self, Cpus},
-    plan::{self, Cell, Course},
+    placement,
+    plan::{self, Course, Lineup, Twins},
     process,
-    progress::Progress,
+    resume::{Begun, Earlier},
     root::Places,
     rundir::{self, RunDir},
     say,
-    scenario::{
-        CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Scenario, Step, TRIALS_MAX, WORKERS_MAX, mode_word,
-    },
-    stack::{Stack, UsesStore},
+    scenario::{CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Step, TRIALS_MAX, WORKERS_MAX},
     store::{Store, StoreKind, StoreStart},
-    store_ceiling,
-    trial::{Bench, Trial},
+    trial::Bench,
     units::{parse_duration, show_duration},
 };
 
@@ -49,7 +40,7 @@ const SPARE_DESCRIPTORS: u32 = 256;
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Scenarios, by name or by the path of a .toml file
-    #[arg(required = true, value_name = "SCENARIO")]
+    #[arg(required_unless_present = "resume", value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
     /// Stacks to measure: names, `all`, `default`, or the panels `deployed` and `controlled` [default: `default`]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
@@ -87,9 +78,15 @@ pub struct RunArgs {
     /// Seed of the order of cells [default: chosen, printed and recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// 200 connections, one block, a short warm-up, windows of 1 s: a look, not a measurement
+    /// 200 connections, one block, a short warm-up, windows of 1 s, no second names: a look, not a measurement
     #[arg(long)]
     pub quick: bool,
+    /// Measure no stack under two names (A/A): quicker by two stacks, but then the run cannot tell its own noise
+    #[arg(long)]
+    pub no_aa: bool,
+    /// Finish the run in this directory: the trials it lacks, in its order and with its options
+    #[arg(long, value_name = "DIR")]
+    pub resume: Option<PathBuf>,
 }
 
 /// [`Placement`] on the command line.
@@ -130,9 +127,21 @@ pub enum Ended {
 /// Before the first trial: what is wrong with the command line, the files or the machine. Later: what keeps rows from
 /// being written.
 pub fn run(args: &RunArgs) -> Result<Ended> {
+    match &args.resume {
+        None => measure(args, None),
+        Some(dir) => {
+            let earlier = Earlier::open(dir, args)?;
+            let args = earlier.args.clone();
+            measure(&args, Some(earlier))
+        }
+    }
+}
+
+fn measure(args: &RunArgs, earlier: Option<Earlier>) -> Result<Ended> {
     let places = Places::find()?;
     let courses = choose::scenarios(args, &places)?;
-    let stacks = choose::installed_stacks(args, &places)?;
+    let twins = if args.quick || args.no_aa { Twins::LeftOut } else { Twins::Measured };
+    let lineup = Lineup::new(choose::installed_stacks(args, &places)?, twins);
     let placement = match args.placement {
         PlacementArg::Pinned => Placement::Pinned,
         PlacementArg::Free => Placement::Free,
@@ -146,7 +155,10 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
 
     let interrupt = Interrupt::install()?;
     process::adopt_orphans()?;
-    let mut dir = RunDir::create(&args.out.clone().unwrap_or_else(|| rundir::default_path(&places.root)))?;
+    let (mut dir, earlier) = match earlier {
+        Some(Earlier { dir, begun, .. }) => (dir, Some(begun)),
+        None => (RunDir::create(&args.out.clone().unwrap_or_else(|| rundir::default_path(&places.root)))?, None),
+    };
     let guard = Guard::start()?;
     if !cpus.client.is_empty() {
         // The harness must not disturb the server it measures.
@@ -162,8 +174,7 @@ pub fn run(args: &RunArgs) -> Result<Ended> {
         guard: &guard,
         interrupt: &interrupt,
     };
-    let mut runner = Runner { args, bench: &bench, courses: &courses, cpus: &cpus };
-    runner.measure_all(&stacks, &mut dir)
+    Runner { args, bench: &bench, courses: &courses, lineup: &lineup }.measure_all(earlier, &mut dir)
 }
 
 /// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children
@@ -205,29 +216,45 @@ struct Runner<'a> {
     args: &'a RunArgs,
     bench: &'a Bench<'a>,
     courses: &'a [Course],
-    cpus: &'a Cpus,
+    lineup: &'a Lineup,
 }
 
 impl Runner<'_> {
-    fn measure_all(&mut self, stacks: &[Stack], dir: &mut RunDir) -> Result<Ended> {
-        let seed = self.args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-        let mut store = Store::start(self.store_start()?)?;
+    fn measure_all(&self, earlier: Option<Begun>, dir: &mut RunDir) -> Result<Ended> {
+        let recorded = earlier.as_ref().map(|begun| begun.meta.seed).or(self.args.seed);
+        let seed = recorded.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+        let part = earlier.as_ref().map_or(1, |begun| begun.meta.resumed.len() + 2);
+        let mut store = Store::start(self.store_start(part)?)?;
         let prepared: Vec<Prepared> =
-            stacks.iter().map(|stack| meta::prepare(stack, self.bench)).collect::<Result<_>>()?;
-        let mut meta = meta::describe(self.bench, self.courses, &prepared, &mut store, &self.args.redis, seed, |s| {
-            self.workers(s)
-        })?;
-        self.print_plan(&meta, stacks, dir);
-        dir.begin(&meta)?;
+            self.lineup.stacks.iter().map(|stack| meta::prepare(stack, self.bench)).collect::<Result<_>>()?;
+        let now = meta::describe(self.bench, self.courses, self.lineup, &prepared, &mut store, &self.args.redis, seed)?;
+        let (mut meta, kept) = match &earlier {
+            None => (now, Kept::default()),
+            Some(begun) => begun.go_on(&now, self.bench, &Slot::all(self.courses, self.lineup))?,
+        };
+        let blocks = Blocks {
+            bench: self.bench,
+            courses: self.courses,
+            lineup: self.lineup,
+            prepared: &prepared,
+            seed,
+            kept: &kept,
+        };
+        self.print_plan(&meta, &blocks, dir);
+        match &earlier {
+            None => dir.begin(&meta)?,
+            Some(begun) => dir.resume(&meta, begun.rows.whole_bytes)?,
+        }
         rundir::point_latest(self.bench.root, dir.path());
 
-        let ended = self.blocks(stacks, &prepared, &mut meta, &mut store, dir);
+        let ended = blocks.measure(&mut meta, &mut store, dir);
         store.stop_for_good();
         let ended = match ended {
             Ok(ended) => ended,
             Err(error) if error.is::<Interrupted>() => Ended::Interrupted,
             Err(error) => {
-                return Err(error.context(format!("rows measured so far are kept in {}", dir.path().display())));
+                let kept = format!("rows measured so far are kept in {}; {}", dir.path().display(), how_to_go_on(dir));
+                return Err(error.context(kept));
             }
         };
         meta.ended = Some(jiff::Timestamp::now().to_string());
@@ -236,17 +263,19 @@ impl Runner<'_> {
         Ok(ended)
     }
 
-    fn store_start(&self) -> Result<StoreStart<'_>> {
+    /// The store of the `part`th attempt at this run, which leaves the logs of the earlier ones alone.
+    fn store_start(&self, part: usize) -> Result<StoreStart<'_>> {
         if self.args.redis == StoreKind::Embedded {
             Places { root: self.bench.root.to_owned(), bin: self.bench.bin.to_owned() }.require("fake-redis")?;
         }
-        let of = |step: &Step| step.scenario.server.pool.max(self.workers(&step.scenario));
+        let of = |step: &Step| step.scenario.server.pool.max(self.bench.workers(&step.scenario));
         let most = self.courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default();
+        let log = if part == 1 { "store.log".to_owned() } else { format!("store-{part}.log") };
         Ok(StoreStart {
             kind: &self.args.redis,
             bin: self.bench.bin,
-            cpus: &self.cpus.store,
-            log: self.bench.out.join("logs").join("store.log"),
+            cpus: &self.bench.cpus.store,
+            log: self.bench.out.join("logs").join(log),
             cwd: self.bench.out,
             max_connections: most + SPARE_CONNECTIONS,
             guard: self.bench.guard,
@@ -254,107 +283,31 @@ impl Runner<'_> {
         })
     }
 
-    fn workers(&self, scenario: &Scenario) -> u32 {
-        scenario.server.workers.unwrap_or_else(|| self.cpus.server_workers())
-    }
-
-    fn blocks(
-        &self,
-        stacks: &[Stack],
-        prepared: &[Prepared],
-        meta: &mut RunMeta,
-        store: &mut Store,
-        dir: &mut RunDir,
-    ) -> Result<Ended> {
-        let mut progress = Progress::start(self.trials(stacks), self.planned(stacks));
-        let mut ended = Ended::Whole;
-        let mut weighed: BTreeSet<(usize, u32)> = BTreeSet::new();
-        for (index, course) in self.courses.iter().enumerate() {
-            let cells = plan::cells(course, stacks);
-            if stacks.iter().any(|stack| stack.store == UsesStore::Redis) {
-                meta.scenarios[index].store_ceiling = store_ceiling::measure(&course.scenario, self.bench, store)?;
-                dir.write_meta(meta)?;
-            }
-            for block in 1..=course.scenario.run.trials {
-                let mut null_rates: BTreeMap<(usize, usize, &str), f64> = BTreeMap::new();
-                for cell in plan::block_order(&cells, stacks, meta.seed, index, block) {
-                    let key = (cell.step, cell.request, mode_word(cell.mode));
-                    let step = &course.steps[cell.step];
-                    let crowd = (cell.stack, step.scenario.load.connections);
-                    let null_rate = null_rates.get(&key).copied();
-                    let weighs = !weighed.contains(&crowd);
-                    let trial = self.trial(step, &prepared[cell.stack], cell, block, null_rate, weighs);
-                    progress.begin(&trial.label());
-                    let row = trial.run(self.bench, store);
-                    if row.is_err() {
-                        progress.finish();
-                    }
-                    let row = row?;
-                    dir.append(&row)?;
-                    progress.end(&trial.label(), &row);
-                    if row.verdict == Verdict::Failed {
-                        ended = Ended::WithFailures;
-                        continue;
-                    }
-                    weighed.insert(crowd);
-                    if row.role == Role::Ceiling {
-                        null_rates.insert(key, row.requests_per_sec);
-                    }
-                }
-            }
-        }
-        progress.finish();
-        Ok(ended)
-    }
-
-    fn trial<'t>(
-        &self,
-        step: &'t Step,
-        prepared: &'t Prepared,
-        cell: Cell,
-        block: u32,
-        null_rate: Option<f64>,
-        weighs_connections: bool,
-    ) -> Trial<'t> {
-        let scenario = &step.scenario;
-        Trial {
-            scenario,
-            step: step.number,
-            stack: prepared.stack,
-            version: &prepared.version,
-            request: &scenario.requests[cell.request],
-            mode: cell.mode,
-            block,
-            workers: self.workers(scenario),
-            // A ceiling is not measured against itself.
-            null_rate: null_rate.filter(|_| prepared.stack.role != Role::Ceiling),
-            server_sha256: prepared.sha256.clone(),
-            weighs_connections,
-        }
-    }
-
-    fn trials(&self, stacks: &[Stack]) -> usize {
-        self.courses.iter().map(|course| course.trials(stacks)).sum()
-    }
-
-    fn planned(&self, stacks: &[Stack]) -> Duration {
-        self.courses.iter().map(|course| course.planned(stacks)).sum()
-    }
-
-    fn print_plan(&self, meta: &RunMeta, stacks: &[Stack], dir: &RunDir) {
+    fn print_plan(&self, meta: &RunMeta, blocks: &Blocks, dir: &RunDir) {
         let names = |names: Vec<&str>| names.join(", ");
+        let stacks = &self.lineup.stacks;
         say!("stacks     {}", names(stacks.iter().map(|s| s.name.as_str()).collect()));
+        if !self.lineup.twins.is_empty() {
+            let twins = self.lineup.twins.iter().map(|index| stacks[*index].name.as_str()).collect();
+            say!("A/A        measured under two names: {}", names(twins));
+        }
         for course in self.courses {
-            let cells = plan::cells(course, stacks).len();
-            let (blocks, all) = (course.scenario.run.trials, plan::in_words(course.planned(stacks)));
+            let cells = plan::cells(course, self.lineup).len();
+            let (blocks, all) = (course.scenario.run.trials, plan::in_words(course.planned(self.lineup)));
             let steps = if course.steps.len() > 1 { format!(" ({} steps)", course.steps.len()) } else { String::new() };
             say!("scenario   {}: {cells} cells{steps} × {blocks} blocks, about {all}", course.scenario.name);
         }
+        let repeats: usize = self.courses.iter().map(|course| course.repeats_max(self.lineup)).sum();
+        say!("repeats    noisy trials are measured again, at most {repeats}");
         say!("store      {}", meta.store.name);
-        say!("placement  {}", self.cpus.describe());
+        say!("placement  {}", self.bench.cpus.describe());
         say!("seed       {}", meta.seed);
         say!("run        {}", dir.path().display());
-        say!("expected   {} trials, about {}\n", self.trials(stacks), plan::in_words(self.planned(stacks)));
+        if !meta.resumed.is_empty() {
+            say!("resumed    {} of {} trials are there", blocks.kept.done(), meta.plan.trials);
+        }
+        let (trials, time) = blocks.missing();
+        say!("expected   {trials} trials, about {}\n", plan::in_words(time));
     }
 
     fn report(&self, dir: &RunDir, ended: Ended) -> Result<()> {
@@ -362,8 +315,14 @@ impl Runner<'_> {
         say!("\n{}", stackbench_reports::terminal(&run));
         say!("run directory: {}", dir.path().display());
         if ended == Ended::Interrupted {
-            say!("interrupted: {} of {} trials were made, and are kept", run.rows.len(), run.meta.plan.trials);
+            let made = run.rows.iter().filter(|row| !row.repeated).count();
+            say!("interrupted: {made} of {} trials were made, and are kept", run.meta.plan.trials);
+            say!("{}", how_to_go_on(dir));
         }
         Ok(())
     }
+}
+
+fn how_to_go_on(dir: &RunDir) -> String {
+    format!("to finish it: stackbench run --resume {}", dir.path().display())
 }

@@ -66,6 +66,9 @@ pub struct Scenario {
     /// What is asked.
     #[serde(rename = "request")]
     pub requests: Vec<Request>,
+    /// The file it was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// What a scenario asks of the store.
@@ -182,8 +185,9 @@ impl Scenario {
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read the scenario file {}", path.display()))?;
-        let scenario: Self =
+        let mut scenario: Self =
             toml::from_str(&text).with_context(|| format!("in the scenario file {}", path.display()))?;
+        path.clone_into(&mut scenario.file);
         scenario.validate().with_context(|| format!("in the scenario file {}", path.display()))?;
         Ok(scenario)
     }

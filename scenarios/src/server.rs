@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, kill_process};
 
 use crate::{
-    guard::Guard,
+    guard::{CHILD, Guard},
     interrupt::{Interrupt, to_pid},
-    placement,
-    process::{Process, Start, Stopped},
+    listeners, placement,
+    process::{Process, Start, Stopped, shortened},
     stack::{Placeholders, Stack},
     store::free_port,
     wire::Connection,
@@ -26,6 +26,8 @@ const READY_AT_MOST: Duration = Duration::from_secs(15);
 pub(crate) const CHECK: &str = "/check";
 /// What the first line of a Rust server's stdout says before the address.
 const LISTENING_ON: &str = "listening on ";
+/// So much of a first line that is none is quoted.
+const FIRST_LINE_CHARS: usize = 80;
 /// The deviation of a Rust stack that cannot be given port 0, or does not say which port it was given.
 pub const TAKES_PORT_0: &str = "takes_port_0";
 /// A program that cannot tell its version by then is not asked again.
@@ -95,8 +97,14 @@ impl Server {
         )
         .with_context(|| start.stack.how_to_get())?;
         let addr = if announces { announced(&mut process, start.interrupt)? } else { asked };
+        if announces {
+            // Before the first request: a stranger might never answer it.
+            alone_at(&process, addr)?;
+        }
         wait_ready(&mut process, addr, start.interrupt)?;
-        Ok(Self { process, addr, command, cold_start: began.elapsed() })
+        let cold_start = began.elapsed();
+        alone_at(&process, addr)?;
+        Ok(Self { process, addr, command, cold_start })
     }
 
     /// Its process id.
@@ -144,6 +152,11 @@ impl Server {
             Stopped::Killed => bail!("the server ignored SIGTERM and had to be killed"),
         }
         ensure!(
+            self.process.strays().is_empty(),
+            "the server left processes behind outside its process group, which were killed: {}",
+            self.process.strays().join(", ")
+        );
+        ensure!(
             TcpStream::connect(self.addr).is_err(),
             "something still listens on {} after the server has ended",
             self.addr
@@ -155,6 +168,17 @@ impl Server {
 /// A Rust server says which port the kernel gave it; others are told one that nobody listens on.
 fn announces(stack: &Stack) -> bool {
     stack.language == "rust" && !stack.deviations.iter().any(|name| name == TAKES_PORT_0)
+}
+
+/// Makes sure that nobody else answers in the server's name.
+fn alone_at(process: &Process, addr: SocketAddr) -> Result<()> {
+    let SocketAddr::V4(addr) = addr else { return Ok(()) };
+    match listeners::stranger(addr, process.pid(), (CHILD, process.token())) {
+        Some(who) => {
+            bail!("the server shares {addr} with {who}, which is none of its processes and would answer for it")
+        }
+        None => Ok(()),
+    }
 }
 
 fn announced(process: &mut Process, interrupt: &Interrupt) -> Result<SocketAddr> {
@@ -169,7 +193,10 @@ fn announced(process: &mut Process, interrupt: &Interrupt) -> Result<SocketAddr>
     let line = line
         .with_context(|| format!("the server printed no address within {READY_AT_MOST:?}: {}", process.log_tail()))?;
     let addr = line.strip_prefix(LISTENING_ON).and_then(|addr| addr.parse().ok());
-    addr.with_context(|| format!("the server's first line is `{line}`, not `{LISTENING_ON}ADDR:PORT`"))
+    addr.with_context(|| {
+        let line = shortened(&line, FIRST_LINE_CHARS);
+        format!("the server's first line is `{line}`, not `{LISTENING_ON}ADDR:PORT`")
+    })
 }
 
 fn wait_ready(process: &mut Process, addr: SocketAddr, interrupt: &Interrupt) -> Result<()> {

@@ -81,6 +81,9 @@ pub struct Stack {
     /// For the card: what `cargo xtask ownership` measured, from the file beside this one.
     #[serde(skip)]
     pub ownership: Option<Ownership>,
+    /// The file that describes it.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// Whether it is part of `bench-all`.
     #[serde(default = "yes")]
     pub default: bool,
@@ -235,6 +238,7 @@ pub fn discover(dir: &Path) -> Result<Vec<Stack>> {
         let mut measured = card::measured(&file)?;
         for mut stack in read(&file).with_context(|| format!("in {}", file.display()))? {
             stack.ownership = measured.remove(&stack.name);
+            stack.file.clone_from(&file);
             if stacks.iter().any(|other| other.name == stack.name) {
                 bail!("in {}: another stack is named `{}` already", file.display(), stack.name);
             }

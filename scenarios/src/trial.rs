@@ -55,6 +55,22 @@ pub struct Bench<'a> {
     pub interrupt: &'a Interrupt,
 }
 
+impl Bench<'_> {
+    /// Workers of a server under a scenario.
+    pub fn workers(&self, scenario: &Scenario) -> u32 {
+        scenario.server.workers.unwrap_or_else(|| self.cpus.server_workers())
+    }
+}
+
+/// Whether a trial is made for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is.
+    First,
+    /// The first one was disturbed.
+    Again,
+}
+
 /// One trial to be made.
 #[derive(Debug)]
 pub struct Trial<'a> {
@@ -64,6 +80,8 @@ pub struct Trial<'a> {
     pub step: Option<u32>,
     /// Its stack.
     pub stack: &'a Stack,
+    /// Which of its names, as [`Row::twin`] has it.
+    pub twin: Option<u8>,
     /// What the stack says of its version, or why it says nothing.
     pub version: &'a Result<String, String>,
     /// What is asked.
@@ -72,6 +90,8 @@ pub struct Trial<'a> {
     pub mode: Mode,
     /// Its block, from 1.
     pub block: u32,
+    /// Whether it was made before.
+    pub attempt: Attempt,
     /// Server workers.
     pub workers: u32,
     /// What the null server reached at this cell in this block, if it was measured.
@@ -90,12 +110,16 @@ struct Measured {
 }
 
 impl Trial<'_> {
-    /// `cache-tokio-cache_hit-async-1`, with `-step3` before the block where there are steps: names the files of this
-    /// trial.
+    /// `cache-tokio-cache_hit-async-1`: names the files of this trial. Where there are steps, `-step3` stands before the
+    /// block; `-twin` after it is the second name of an A/A pair, and `-again` a trial that is repeated.
     pub fn label(&self) -> String {
         let mode = mode_word(self.mode);
         let step = self.step.map(|step| format!("-step{step}")).unwrap_or_default();
-        format!("{}-{}-{}-{mode}{step}-{}", self.scenario.name, self.stack.name, self.request.name, self.block)
+        // After the number, where no name can be mistaken for them.
+        let twin = if self.twin.is_some() { "-twin" } else { "" };
+        let again = if self.attempt == Attempt::Again { "-again" } else { "" };
+        let (scenario, stack, request) = (&self.scenario.name, &self.stack.name, &self.request.name);
+        format!("{scenario}-{stack}-{request}-{mode}{step}-{}{twin}{again}", self.block)
     }
 
     /// Runs the trial. Whatever goes wrong with the stack becomes a row of verdict `failed`.
@@ -354,11 +378,10 @@ impl Trial<'_> {
 
     /// A row without figures, which is what a failed trial stays.
     fn blank_row(&self, bench: &Bench, store: &Store) -> Row {
-        let cpus = [("server", &bench.cpus.server), ("store", &bench.cpus.store), ("client", &bench.cpus.client)];
         Row {
             scenario: self.scenario.name.clone(),
             stack: self.stack.name.clone(),
-            twin: None,
+            twin: self.twin,
             role: self.stack.role,
             request: self.request.name.clone(),
             mode: self.mode,
@@ -392,7 +415,7 @@ impl Trial<'_> {
             connections: self.scenario.load.connections,
             window_s: 0.0,
             started: jiff::Timestamp::now().to_string(),
-            cpus: cpus.map(|(who, cpus)| (who.to_owned(), cpus.clone())).into(),
+            cpus: bench.cpus.by_process(),
             commands: BTreeMap::from([("store".to_owned(), redacted(store.command()))]),
             server_sha256: self.server_sha256.clone(),
             raw: None,

@@ -32,10 +32,12 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
         scenario: &scenario,
         step: None,
         stack: &stack,
+        twin: None,
         version: &version,
         request,
         mode,
         block: 1,
+        attempt: Attempt::First,
         workers: 1,
         null_rate,
         server_sha256: None,
@@ -46,6 +48,17 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
 fn ceiling(mode: Mode, pool: u32, null_rate: Option<f64>) -> (f64, String) {
     let reports = BTreeMap::from([("set".to_owned(), DelayReport { mean_us: 200_000.0, late_us_p99: 0.0 })]);
     of_trial(mode, pool, null_rate, |trial| trial.ceiling(&reports)).unwrap()
+}
+
+#[test]
+fn second_names_and_repeated_trials_have_files_of_their_own() {
+    let label = |twin, attempt| {
+        of_trial(Mode::Async, 16, None, |trial| Trial { twin, attempt, server_sha256: None, ..*trial }.label())
+    };
+    assert_eq!(label(None, Attempt::First), "cache-tokio-cache_set-async-1");
+    assert_eq!(label(Some(2), Attempt::First), "cache-tokio-cache_set-async-1-twin");
+    assert_eq!(label(None, Attempt::Again), "cache-tokio-cache_set-async-1-again");
+    assert_eq!(label(Some(2), Attempt::Again), "cache-tokio-cache_set-async-1-twin-again");
 }
 
 #[test]

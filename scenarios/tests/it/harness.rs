@@ -22,7 +22,10 @@ pub struct Bench {
 /// What a run left.
 pub struct Ran {
     pub output: Output,
+    /// The rows that count: tests run beside each other, so now and then a trial is noisy and repeated.
     pub rows: Vec<Row>,
+    /// All rows, in the order in which they were written.
+    pub written: Vec<Row>,
     pub out: PathBuf,
 }
 
@@ -87,8 +90,9 @@ impl Bench {
     pub fn ran(&self, output: Output) -> Ran {
         let out = self.path("out");
         let text = fs::read_to_string(out.join("rows.jsonl")).unwrap_or_default();
-        let rows = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        Ran { output, rows, out }
+        let written: Vec<Row> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let rows = written.iter().filter(|row| !row.repeated).cloned().collect();
+        Ran { output, rows, written, out }
     }
 }
 

@@ -6,6 +6,8 @@ mod conformance;
 mod doctor;
 mod harness;
 mod interruption;
+mod repeats;
+mod resume;
 mod rows;
 mod steps;
 mod stranger;

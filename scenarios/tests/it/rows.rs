@@ -106,7 +106,8 @@ fn a_run_can_be_read_back_and_its_report_made_again() {
     let bench = Bench::new();
     let ran = bench.run(&bench.scenario("", 10), &["--stacks", "tokio", "--seed", "7"]);
     let run = RunDir::load(&ran.out).unwrap();
-    assert_eq!((run.meta.seed, run.rows.len(), run.meta.plan.trials), (7, 2, 2));
+    assert_eq!((run.meta.seed, ran.rows.len(), run.meta.plan.trials), (7, 2, 2));
+    assert_eq!(run.rows, ran.written);
     assert!(run.meta.ended.is_some() && run.meta.versions["tokio"].contains("hyper"));
     assert!(run.meta.binaries.keys().any(|path| path.ends_with("/stack-tokio")), "{:?}", run.meta.binaries);
     assert_eq!(run.meta.allocator, "mimalloc");

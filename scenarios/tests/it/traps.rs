@@ -1,18 +1,30 @@
 //! Servers that cheat or break: each is named in its row for what it does, and the run goes on.
 
+use std::{fs, process::Command};
+
+use socket2::{Domain, Socket, Type};
 use stackbench_reports::row::{Row, Verdict};
 
-use crate::harness::{Bench, traps};
+use crate::harness::{Bench, Ran, start, traps};
 
 /// Runs one trap in one mode beside a good stack, and returns the trap's row.
 fn caught(trap: &str, delays: &str, connections: u32, more: &[&str]) -> Row {
     let bench = Bench::new();
+    let ran = run_beside_tokio(&bench, trap, &traps(), delays, connections, more);
+    row_of(trap, &ran)
+}
+
+fn run_beside_tokio(bench: &Bench, trap: &str, dir: &str, delays: &str, connections: u32, more: &[&str]) -> Ran {
     let scenario = bench.scenario(delays, connections);
-    let one_mode = std::fs::read_to_string(&scenario).unwrap().replace("[\"sync\", \"async\"]", "[\"sync\"]");
+    let one_mode = fs::read_to_string(&scenario).unwrap().replace("[\"sync\", \"async\"]", "[\"sync\"]");
     let scenario = bench.scenario_file(&one_mode);
-    let (stacks, traps) = (format!("{trap},tokio"), traps());
-    let options: Vec<&str> = ["--stacks", &stacks, "--stacks-dir", &traps].iter().chain(more).copied().collect();
-    let ran = bench.run(&scenario, &options);
+    let stacks = format!("{trap},tokio");
+    let options: Vec<&str> = ["--stacks", &stacks, "--stacks-dir", dir].iter().chain(more).copied().collect();
+    bench.run(&scenario, &options)
+}
+
+/// The trap's row that counts, of a run in which the other stack went on.
+fn row_of(trap: &str, ran: &Ran) -> Row {
     assert_eq!(ran.rows.len(), 2, "{}\n{}", ran.stdout(), ran.stderr());
     let (trapped, others): (Vec<Row>, Vec<Row>) = ran.rows.iter().cloned().partition(|row| row.stack == trap);
     assert_eq!(others[0].error, None, "the others go on");
@@ -93,7 +105,106 @@ fn a_server_that_ignores_sigterm_is_named_and_killed() {
 }
 
 #[test]
-fn a_server_that_prints_without_end_is_measured_and_its_log_is_bounded() {
-    let row = caught("chatter", "", 20, &[]);
+fn a_server_that_forks_is_measured_and_its_child_is_gone_after_its_trial() {
+    let row = caught("forks", "", 20, &[]);
     assert_ne!(row.verdict, Verdict::Failed, "{:?}", row.error);
+}
+
+#[test]
+fn a_server_that_leaves_its_port_to_a_child_that_survives_is_named_and_the_child_killed() {
+    fails("leaks-port", "", &["left processes behind", "sleep (pid ", "killed"]);
+}
+
+#[test]
+fn a_server_that_shares_its_port_with_a_process_of_somebody_else_is_named_with_that_process() {
+    // A process left over from somewhere else, which does not even answer.
+    let stale = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    stale.set_reuse_port(true).unwrap();
+    stale.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    stale.listen(16).unwrap();
+    let taken = stale.local_addr().unwrap().as_socket().unwrap().to_string();
+    let bench = Bench::new();
+    fs::create_dir(bench.path("stacks")).unwrap();
+    let text = fs::read_to_string(format!("{}/stack.toml", traps())).unwrap();
+    fs::write(bench.path("stacks/stack.toml"), text.replace("{listen}", &taken)).unwrap();
+    let dir = bench.path("stacks").display().to_string();
+    let row = row_of("shares-port", &run_beside_tokio(&bench, "shares-port", &dir, "", 20, &[]));
+    let (error, me) = (row.error.expect("a failed row says why"), format!("(pid {})", std::process::id()));
+    assert!(error.contains(&format!("shares {taken} with")) && error.contains(&me), "{error}");
+}
+
+#[test]
+fn a_server_that_shares_its_port_with_nobody_is_measured() {
+    let row = caught("shares-port", "", 20, &[]);
+    assert_ne!(row.verdict, Verdict::Failed, "{:?}", row.error);
+}
+
+#[test]
+fn a_server_that_says_anything_but_its_address_is_a_row_that_quotes_the_beginning() {
+    let row = caught("babbles", "", 20, &[]);
+    let error = row.error.expect("a failed row says why");
+    assert!(error.contains("first line is `babble babble") && error.len() < 300, "{error}");
+}
+
+/// A store that the harness did not start: what its processes use cannot be told from other programs' time, so a busy
+/// machine does not make a trial noisy.
+struct OwnStore(std::process::Child, String);
+
+impl OwnStore {
+    fn start() -> Self {
+        let bin = std::path::Path::new(env!("CARGO_BIN_EXE_stackbench")).parent().unwrap().join("fake-redis");
+        let mut child = start({
+            let mut command = Command::new(bin);
+            command.args(["--listen", "127.0.0.1:0"]);
+            command
+        });
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        let addr = line.trim().rsplit(' ').next().unwrap().to_owned();
+        Self(child, format!("redis://{addr}"))
+    }
+}
+
+impl Drop for OwnStore {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether the hypervisor took the CPU away, which no test can keep it from.
+fn is_stolen(row: &Row) -> bool {
+    row.verdict == Verdict::Noisy && row.reason.contains("hypervisor")
+}
+
+#[test]
+fn a_server_that_slows_down_is_unsteady() {
+    let store = OwnStore::start();
+    let row = caught("tires", "", 20, &["--duration", "3s", "--redis", &store.1]);
+    assert!(row.verdict == Verdict::Unsteady || is_stolen(&row), "{:?} {:?} {}", row.verdict, row.error, row.reason);
+    assert!(row.reason.contains("first third") || is_stolen(&row), "{}", row.reason);
+}
+
+#[test]
+fn a_server_that_sleeps_is_not_ranked_on_speed() {
+    let store = OwnStore::start();
+    let row = caught("sleeps", "", 20, &["--redis", &store.1]);
+    // What else runs on this machine may fill its CPUs.
+    let is_busy = matches!(
+        row.verdict,
+        Verdict::PeerLimitedClient | Verdict::PeerLimitedStore | Verdict::PeerLimitedBoth | Verdict::ClientLimited
+    );
+    assert!(row.verdict == Verdict::Idle || is_busy || is_stolen(&row), "{:?} {}", row.verdict, row.reason);
+    assert!(row.latency_us.min >= 20_000);
+}
+
+#[test]
+fn a_server_that_prints_without_end_is_measured_and_its_log_is_bounded() {
+    let bench = Bench::new();
+    let ran = run_beside_tokio(&bench, "chatter", &traps(), "", 20, &[]);
+    let row = row_of("chatter", &ran);
+    assert_ne!(row.verdict, Verdict::Failed, "{:?}", row.error);
+    let log = fs::read_to_string(ran.out.join("logs/short-chatter-cache_set-sync-1.server.log")).unwrap();
+    assert!(log.len() < 1_100_000 && log.contains("[the log is cut here"), "{} bytes", log.len());
 }

@@ -13,7 +13,8 @@ mod store;
 mod trap;
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use rustix::net;
 use stack_contract::{Args, Shutdown, keys, limits, listener};
 
 use serve::Server;
@@ -28,11 +30,11 @@ use trap::Trap;
 
 /// Exit code of what keeps a server from starting, as the contract has it.
 const EXIT_USAGE: u8 = 2;
-/// A line of [`Trap::Chatter`], and the time between two: a megabyte a second, which fills any pipe at once and a
-/// limited log soon.
-const CHATTER_BYTES: usize = 1024;
+/// A line of [`Trap::Chatter`], and the time between two: eight megabytes a second, which fill any pipe at once and a
+/// limited log within the shortest trial.
+const CHATTER_BYTES: usize = 8 * 1024;
 const CHATTER_INTERVAL: Duration = Duration::from_millis(1);
-/// How long the child of [`Trap::Forks`] sleeps: longer than any test, and not for ever should a test fail.
+/// How long the child of [`Trap::Forks`] and [`Trap::LeaksPort`] sleeps: longer than any test, and not for ever should a test fail.
 const CHILD_LIFETIME_S: &str = "300";
 
 /// A deliberately bad server
@@ -69,25 +71,51 @@ fn start(args: &TrapArgs) -> Result<()> {
     keys::prepare();
     let shutdown = Shutdown::on_signals().context("cannot catch signals")?;
     let server = Arc::new(Server::new(args.trap, args.common.redis()?, args.common.pool as usize)?);
-    let listener = listener::bind(args.common.listen)?;
+    let listener = match args.trap {
+        Trap::SharesPort => bind_shared(args.common.listen)?,
+        _ => listener::bind(args.common.listen)?,
+    };
     match args.trap {
-        Trap::Forks => fork(&listener)?,
+        Trap::Forks => fork(&listener, Group::Parents)?,
+        Trap::LeaksPort => fork(&listener, Group::Own)?,
         Trap::Chatter => drop(thread::spawn(chatter)),
+        Trap::Babbles => babble(),
         _ => {}
     }
     serve::run(&server, listener, &shutdown)
 }
 
+/// Which process group a child is in.
+#[derive(PartialEq, Eq)]
+enum Group {
+    Parents,
+    Own,
+}
+
 /// Starts a child that holds the listening socket as its standard input and outlives its parent.
-fn fork(listener: &TcpListener) -> Result<()> {
+fn fork(listener: &TcpListener, group: Group) -> Result<()> {
     let held = std::os::fd::OwnedFd::from(listener.try_clone()?);
-    Command::new("sleep")
-        .arg(CHILD_LIFETIME_S)
-        .stdin(Stdio::from(held))
-        .stdout(Stdio::null())
-        .spawn()
-        .context("cannot start `sleep`")?;
+    let mut command = Command::new("sleep");
+    command.arg(CHILD_LIFETIME_S).stdin(Stdio::from(held)).stdout(Stdio::null());
+    if group == Group::Own {
+        command.process_group(0).stderr(Stdio::null());
+    }
+    command.spawn().context("cannot start `sleep`")?;
     Ok(())
+}
+
+/// Listens where another process may listen already, if that allows it too.
+fn bind_shared(address: SocketAddr) -> Result<TcpListener> {
+    let socket = net::socket(net::AddressFamily::INET, net::SocketType::STREAM, None)?;
+    net::sockopt::set_socket_reuseport(&socket, true)?;
+    net::bind(&socket, &address).with_context(|| format!("cannot share {address}"))?;
+    net::listen(&socket, limits::BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Fills standard output, and with it a log that knows no bounds, for ever.
+fn babble() {
+    while write!(std::io::stdout(), "babble ").is_ok() {}
 }
 
 fn chatter() {

@@ -168,6 +168,11 @@ impl Server {
         match self.trap.deed(nth) {
             Deed::Honest => self.stores.ask(operation),
             Deed::Early => self.stores.tell(operation),
+            Deed::Late(wait) => {
+                let answer = self.stores.ask(operation);
+                thread::sleep(wait);
+                answer
+            }
             Deed::Unasked => Answer::OK,
             Deed::Instead(answer) => {
                 self.stores.ask(operation);

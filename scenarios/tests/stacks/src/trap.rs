@@ -1,5 +1,7 @@
 //! Which traps there are, and what each does to a request.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use stack_contract::Answer;
 
@@ -10,6 +12,13 @@ const DYING_REQUEST: u64 = 500;
 /// [`Trap::WrongBody`] and [`Trap::WrongLength`] spoil one answer in so many, [`Trap::Errors`] one in half as many.
 const SPOILED_IN: u64 = 100;
 const FAILED_IN: u64 = 50;
+
+/// [`Trap::Tires`] waits this long before its first answer, and so much longer before each further one: after some seconds
+/// of any load, answers take twice as long as at its beginning.
+const RESTED_US: u64 = 2_000;
+const TIRED_BY_US: u64 = 1;
+/// [`Trap::Sleeps`] does nothing for this long before each answer: many times what an answer takes.
+const NAP: Duration = Duration::from_millis(20);
 
 /// What a server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,10 +47,20 @@ pub(crate) enum Trap {
     Errors,
     /// Starts a child that holds the listening socket
     Forks,
+    /// Starts such a child in a process group of its own, where it outlives its parent
+    LeaksPort,
+    /// Binds its port so that others can listen there too (SO_REUSEPORT)
+    SharesPort,
     /// Does not stop when asked to
     IgnoresSigterm,
     /// Writes to standard error without end
     Chatter,
+    /// Writes to standard output without end, and no line of it
+    Babbles,
+    /// Waits longer before each answer than before the last
+    Tires,
+    /// Sleeps before each answer
+    Sleeps,
 }
 
 /// What is done with one request to the store.
@@ -53,6 +72,8 @@ pub(crate) enum Deed {
     Early,
     /// The store is asked, and this is answered whatever it says.
     Instead(Answer),
+    /// What the contract says, and then nothing for a while.
+    Late(Duration),
     /// The store is not asked.
     Unasked,
     /// The process ends.
@@ -72,6 +93,8 @@ impl Trap {
             Self::WrongLength if late && nth.is_multiple_of(SPOILED_IN) => Deed::Instead(LONGER),
             Self::Errors if nth.is_multiple_of(FAILED_IN) => Deed::Instead(FAILURE),
             Self::Dies if nth == DYING_REQUEST => Deed::Die,
+            Self::Tires => Deed::Late(Duration::from_micros(RESTED_US + nth * TIRED_BY_US)),
+            Self::Sleeps => Deed::Late(NAP),
             _ => Deed::Honest,
         }
     }
@@ -99,6 +122,12 @@ mod tests {
         assert_ne!(LONGER.body.len(), Answer::OK.body.len());
         let spoiled = (1..=1000).filter(|nth| Trap::WrongBody.deed(*nth) != Deed::Honest).count();
         assert_eq!(spoiled, 10);
+    }
+
+    #[test]
+    fn one_that_tires_takes_longer_for_each_answer() {
+        let waits = [1, 2_000, 4_000].map(|nth| Trap::Tires.deed(nth));
+        assert_eq!(waits, [2_001, 4_000, 6_000].map(|us| Deed::Late(Duration::from_micros(us))));
     }
 
     #[test]

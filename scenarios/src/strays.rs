@@ -1,0 +1,99 @@
+//! Processes by their mark: every child of the harness carries one in its environment and hands it down, wherever its
+//! descendants go. Process groups and parents do not hold those that want to leave.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+};
+
+/// How long processes with a mark are looked for: one that forks without end must not hold up the run for ever.
+pub const SWEEP_AT_MOST: Duration = Duration::from_secs(5);
+/// A killed process is gone as soon as the kernel gets to it.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Every process whose environment holds `variable=value`. A zombie's environment reads as empty, so it is none of them.
+pub fn marked(variable: &str, value: &str) -> Vec<i32> {
+    let mark = format!("{variable}={value}");
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let environ = fs::read(format!("/proc/{pid}/environ"));
+        environ.is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()))
+    })
+    .collect()
+}
+
+/// Kills every process with a mark, and those they start meanwhile; says who was found, as `sleep (pid 42)`.
+pub fn end(variable: &str, value: &str) -> Vec<String> {
+    let mut found: Vec<(i32, String)> = Vec::new();
+    let deadline = Instant::now() + SWEEP_AT_MOST;
+    loop {
+        let pids = marked(variable, value);
+        if pids.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        for pid in pids {
+            if found.iter().all(|(known, _)| *known != pid) {
+                found.push((pid, named(pid)));
+            }
+            let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+    for pid in found.iter().filter_map(|(pid, _)| Pid::from_raw(*pid)) {
+        collect(pid);
+    }
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// A process by its name and number.
+pub fn named(pid: i32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("{} (pid {pid})", name.trim())
+}
+
+/// Waits for a killed process that has lost its parent, and so has become the harness's child.
+fn collect(pid: Pid) {
+    let deadline = Instant::now() + GONE_WITHIN;
+    while Instant::now() < deadline {
+        match waitpid(Some(pid), WaitOptions::NOHANG) {
+            Ok(None) | Err(Errno::INTR) => std::thread::yield_now(),
+            // Collected, or never ours to collect.
+            Ok(Some(_)) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_left_its_group_is_found_by_its_mark_and_ended() {
+        let value = format!("{:x}", rand::random::<u64>());
+        let line = "sleep 300 & wait";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).env("STRAY", &value).stdout(Stdio::null());
+        let mut shell = std::os::unix::process::CommandExt::process_group(&mut shell, 0).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while marked("STRAY", &value).len() < 2 {
+            assert!(Instant::now() < deadline, "the shell and its child are there");
+            std::thread::yield_now();
+        }
+        let ended = end("STRAY", &value).join(", ");
+        assert!(ended.contains("sleep (pid "), "{ended}");
+        assert!(marked("STRAY", &value).is_empty());
+        let _ = shell.wait();
+    }
+
+    #[test]
+    fn nobody_is_found_by_a_mark_that_nobody_carries() {
+        assert!(end("STRAY", "of nobody").is_empty());
+    }
+}
