@@ -174,7 +174,12 @@ fn measure(args: &RunArgs, earlier: Option<Earlier>) -> Result<Ended> {
         guard: &guard,
         interrupt: &interrupt,
     };
-    Runner { args, bench: &bench, courses: &courses, lineup: &lineup }.measure_all(earlier, &mut dir)
+    let runner = Runner { args, bench: &bench, courses: &courses, lineup: &lineup };
+    match runner.measure_all(earlier, &mut dir) {
+        // A system call that a signal cut short fails in words of its own.
+        Err(_) if interrupt.is_raised() && !dir.has_begun() => Err(Interrupted.into()),
+        ended => ended,
+    }
 }
 
 /// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children

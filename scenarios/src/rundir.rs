@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::{
     fs::{FallocateFlags, fallocate},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 use serde::Serialize;
 use signal_hook::consts::SIGXFSZ;
@@ -76,6 +76,11 @@ impl RunDir {
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the run has begun, or gone on.
+    pub fn has_begun(&self) -> bool {
+        self.rows.is_some()
     }
 
     /// Begins the run: from here on there is something to keep.

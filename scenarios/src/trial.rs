@@ -131,6 +131,8 @@ impl Trial<'_> {
         match self.measure(bench, store, &mut row) {
             Ok(()) => Ok(row),
             Err(error) if error.is::<Interrupted>() => Err(Interrupted),
+            // A system call that the signal cut short fails in words of its own, and is nobody's fault.
+            Err(_) if bench.interrupt.is_raised() => Err(Interrupted),
             Err(error) => {
                 let failed = self.blank_row(bench, store);
                 // What is known of how it was run stays; figures do not.

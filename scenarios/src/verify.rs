@@ -124,6 +124,8 @@ impl Verifier<'_> {
         let began = Instant::now();
         self.ask(began + ANSWER_AT_MOST)?;
         let stall = (began.elapsed() * STALL_PER_REQUEST).clamp(STALL_AT_LEAST, STALL_AT_MOST);
+        // The store stalls for whole milliseconds: an answer in the fraction after them is no early one.
+        let stall = Duration::from_millis(u64::try_from(stall.as_millis())?);
 
         let before = store.command_counts()?;
         let began = Instant::now();

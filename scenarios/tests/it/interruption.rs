@@ -29,7 +29,7 @@ fn ctrl_c_in_a_trial_keeps_the_rows_stops_every_child_and_exits_130() {
     kill(child.id(), Signal::INT);
     let ran = bench.ran(finish(child));
     assert_eq!(ran.code(), 130, "{}", ran.stderr());
-    assert!(!ran.rows.is_empty() && ran.rows.len() < 60);
+    assert!(!ran.written.is_empty() && ran.rows.len() < 60);
     assert!(ran.stdout().contains("interrupted"), "{}", ran.stdout());
     assert!(ran.out.join("report.md").is_file());
     nobody_is_left(&pids);
