@@ -160,12 +160,13 @@ impl RunDir {
     /// Names the file that could not be made, and why.
     pub fn require_room(&self) -> Result<()> {
         let path = self.path.join("raw").join(".room");
-        let room =
-            File::create(&path).and_then(|file| match fallocate(&file, FallocateFlags::empty(), 0, ROOM_BYTES) {
+        let room = File::create(&path).and_then(|file| {
+            match retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, ROOM_BYTES)) {
                 // Such a file system cannot be asked.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
                 result => Ok(result?),
-            });
+            }
+        });
         let _ = fs::remove_file(&path);
         let what = || format!("there is no room left: cannot write {} of {ROOM_BYTES} bytes", path.display());
         room.with_context(what)
