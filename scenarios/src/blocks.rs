@@ -175,11 +175,13 @@ impl Block<'_, '_> {
             // On a full disk every trial would fail, and none of it would be the stack's fault.
             desk.dir.require_room()?;
             desk.ended = Ended::WithFailures;
-        } else {
-            desk.weighed.insert(crowd);
         }
         row.repeated = attempt == Attempt::First && row.verdict == Verdict::Noisy && self.repeats_left > 0;
         self.repeats_left -= usize::from(row.repeated);
+        // In a row that counts.
+        if row.verdict != Verdict::Failed && !row.repeated {
+            desk.weighed.insert(crowd);
+        }
         desk.dir.append(&row)?;
         desk.progress.end(&label, &row);
         self.null_rates.learn(&row);
