@@ -159,7 +159,10 @@ const GENERATORS: &[Generator] = &[
         name: "ab",
         install: "apt-get install apache2-utils",
         version: &["ab", "-V"],
-        unfit: &[("interim", "speaks HTTP/1.0, which has no interim answers")],
+        unfit: &[
+            ("interim", "speaks HTTP/1.0, which has no interim answers"),
+            ("trickle", "speaks HTTP/1.0, and is not told there that the connection stays"),
+        ],
         command: |url, rate| {
             // Of HTTP/1.0, so that it must ask for connections to stay; -t alone would end it after 50,000 requests.
             let (seconds, connections) = (SECONDS.to_string(), CONNECTIONS.to_string());
