@@ -288,9 +288,10 @@ pub const TRAPS: &[Trap] = &[
             vec![
                 // Each connection was closed once without an answer.
                 count("answers", seen.saturating_sub(4), seen, result.requests_total),
-                count("connections closed", 4, 4, errors(result, &[ErrorKind::Eof, ErrorKind::Read])),
+                // Before the door is shut, one that comes back at once may still get in, and is reset.
+                count("connections closed", 4, 8, errors(result, &[ErrorKind::Eof, ErrorKind::Read])),
                 // At once, then after pauses of 10, 20, 40 ms …: seven times in the second that is left.
-                count("connections refused", 20, 32, refused),
+                count("connections refused", 16, 32, refused),
                 time_below("CPU time", 1_000_000, (result.client.cpu_s * 1e6) as u64),
             ]
         },
