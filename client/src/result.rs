@@ -345,9 +345,9 @@ pub struct CpuTicks {
 }
 
 impl CpuTicks {
-    /// Share of the window in which this CPU was not idle, 0 to 1; stolen time counts as busy.
+    /// Share of the time that the hypervisor gave this CPU in which it was not idle, 0 to 1.
     pub fn busy(&self) -> f64 {
-        let busy = self.user + self.system + self.irq + self.steal;
+        let busy = self.user + self.system + self.irq;
         let all = busy + self.idle;
         if all == 0 { 0.0 } else { busy as f64 / all as f64 }
     }

@@ -84,8 +84,10 @@ impl Blocks<'_> {
     pub fn measure(&self, meta: &mut RunMeta, store: &mut Store, dir: &mut RunDir) -> Result<Ended> {
         let (trials, time) = self.missing();
         let ended = if self.kept.has_failures() { Ended::WithFailures } else { Ended::Whole };
-        let mut desk =
-            Desk { meta, store, dir, progress: Progress::start(trials, time), ended, weighed: BTreeSet::new() };
+        let index_of = |name: &str| self.lineup.stacks.iter().position(|stack| stack.name == name);
+        let weighed =
+            self.kept.weighed().filter_map(|(name, connections)| Some((index_of(name)?, connections))).collect();
+        let mut desk = Desk { meta, store, dir, progress: Progress::start(trials, time), ended, weighed };
         let measured = self.measure_at(&mut desk);
         desk.progress.finish();
         measured.map(|()| desk.ended)

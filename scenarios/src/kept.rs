@@ -141,6 +141,12 @@ impl Kept {
         self.rows.iter().filter(move |row| row.scenario == scenario && row.trial == block)
     }
 
+    /// The stacks whose idle connections were weighed, each with how many.
+    pub fn weighed(&self) -> impl Iterator<Item = (&str, u32)> {
+        let counts = |row: &&Row| row.idle_connection_bytes.is_some() && !row.repeated;
+        self.rows.iter().filter(counts).map(|row| (row.stack.as_str(), row.connections))
+    }
+
     /// How many trials of a block were measured again, or are to be.
     pub fn repeated(&self, scenario: &str, block: u32) -> usize {
         self.of_block(scenario, block).filter(|row| row.repeated).count()
@@ -159,14 +165,24 @@ impl Kept {
 pub struct NullRates(BTreeMap<(Option<u32>, String, Mode), f64>);
 
 impl NullRates {
-    /// Takes note of a row, if it is a ceiling's that did not fail; a later one of the same trial counts instead.
+    /// Takes note of a row, if it is a ceiling's and nothing spoilt it; a later one of the same trial counts instead.
+    /// One that was slower than it could have been would have stacks reach a ceiling that is none.
     pub fn learn(&mut self, row: &Row) {
-        if row.role == Role::Ceiling && row.verdict != Verdict::Failed {
+        let is_spoilt = matches!(
+            row.verdict,
+            Verdict::Failed
+                | Verdict::Errors
+                | Verdict::Starved
+                | Verdict::Impossible
+                | Verdict::Noisy
+                | Verdict::Unsteady
+        );
+        if row.role == Role::Ceiling && !is_spoilt {
             self.0.insert((row.step, row.request.clone(), row.mode), row.requests_per_sec);
         }
     }
 
-    /// What it reached there, if it was measured.
+    /// What it reached there, if that is known.
     pub fn get(&self, step: Option<u32>, request: &str, mode: Mode) -> Option<f64> {
         self.0.get(&(step, request.to_owned(), mode)).copied()
     }

@@ -10,8 +10,9 @@ use crate::{
     stack::Stack,
 };
 
-/// What a trial takes beside warm-up and window: starting, verifying, loading keys, stopping.
-pub const OVERHEAD: Duration = Duration::from_millis(1200);
+/// What a trial takes beside warm-up and window: starting, verifying, loading keys, stopping. Most take less; those with
+/// two thousand threads or workers of their own take more.
+pub const OVERHEAD: Duration = Duration::from_millis(500);
 /// The stacks that are measured under two names where a run has them: one that is cheap, because a difference that only
 /// the machine makes shows most in a small cost, …
 const CHEAP: &str = "may";

@@ -157,6 +157,14 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
+    /// Waits for a time, or until it has exited; whether it has.
+    ///
+    /// # Errors
+    /// [`crate::interrupt::Interrupted`].
+    pub fn exits_within(&self, interrupt: &Interrupt, at_most: Duration) -> Result<bool> {
+        Ok(matches!(interrupt.wait_for_exit(&self.exited, at_most)?, Wake::Exited))
+    }
+
     /// Waits until it has exited.
     ///
     /// # Errors

@@ -159,6 +159,10 @@ fn unchanged(then: &RunMeta, now: &RunMeta) -> Result<()> {
             bail!("the {what} {path} is not what it was when the run began; {REMEDY}");
         }
     }
+    // A program that is not one file of ours, such as an interpreter's script, still says its version.
+    if let Some(name) = differing(&then.versions, &now.versions) {
+        bail!("{name} is not of the version that it was of when the run began; {REMEDY}");
+    }
     for ((what, then), (_, now)) in traits(&then.machine).into_iter().zip(traits(&now.machine)) {
         ensure!(then == now, "the machine's {what} was `{then}` when the run began and is `{now}` now; {REMEDY}");
     }

@@ -1,6 +1,7 @@
 //! A server under test: started, found ready, stopped.
 
 use std::{
+    io,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -26,6 +27,8 @@ const READY_AT_MOST: Duration = Duration::from_secs(15);
 pub(crate) const CHECK: &str = "/check";
 /// What the first line of a Rust server's stdout says before the address.
 const LISTENING_ON: &str = "listening on ";
+/// On loopback a port refuses at once if nobody listens, and says nothing if somebody does whose queue is full.
+const PORT_AT_MOST: Duration = Duration::from_secs(1);
 /// So much of a first line that is none is quoted.
 const FIRST_LINE_CHARS: usize = 80;
 /// The deviation of a Rust stack that cannot be given port 0, or does not say which port it was given.
@@ -69,7 +72,8 @@ pub struct Server {
     pub addr: SocketAddr,
     /// Its command line.
     pub command: Vec<String>,
-    /// From the start of its process to its first good answer. It is asked every 2 ms, so much may be too much.
+    /// From the start of its process to its first good answer, but for the time in which the harness looked who listens. It
+    /// is asked every 2 ms, so much may be too much.
     pub cold_start: Duration,
 }
 
@@ -97,12 +101,14 @@ impl Server {
         )
         .with_context(|| start.stack.how_to_get())?;
         let addr = if announces { announced(&mut process, start.interrupt)? } else { asked };
+        let looking = Instant::now();
         if announces {
             // Before the first request: a stranger might never answer it.
             alone_at(&process, addr)?;
         }
+        let looked = looking.elapsed();
         wait_ready(&mut process, addr, start.interrupt)?;
-        let cold_start = began.elapsed();
+        let cold_start = began.elapsed().saturating_sub(looked);
         alone_at(&process, addr)?;
         Ok(Self { process, addr, command, cold_start })
     }
@@ -137,7 +143,7 @@ impl Server {
         self.process.wait(interrupt, at_most)
     }
 
-    /// Stops it and makes sure that its port is free again.
+    /// Stops it as the contract has it, and makes sure that nothing of it is left.
     ///
     /// # Errors
     /// In one sentence: what it did instead of stopping.
@@ -151,13 +157,29 @@ impl Server {
             Stopped::BeforeAsked(status) => bail!("the server ended by itself with {status}: {}", tail(&self.process)),
             Stopped::Killed => bail!("the server ignored SIGTERM and had to be killed"),
         }
+        self.nothing_is_left()
+    }
+
+    /// Ends it, however it takes that, and makes sure that nothing of it is left.
+    ///
+    /// # Errors
+    /// In one sentence: what is left.
+    pub fn end(mut self) -> Result<()> {
+        self.process.stop();
+        self.nothing_is_left()
+    }
+
+    /// No process outside its group, and nobody at its port.
+    fn nothing_is_left(&self) -> Result<()> {
+        let strays = self.process.strays();
         ensure!(
-            self.process.strays().is_empty(),
+            strays.is_empty(),
             "the server left processes behind outside its process group, which were killed: {}",
-            self.process.strays().join(", ")
+            strays.join(", ")
         );
+        let refused = TcpStream::connect_timeout(&self.addr, PORT_AT_MOST).map_err(|error| error.kind());
         ensure!(
-            TcpStream::connect(self.addr).is_err(),
+            matches!(refused, Err(io::ErrorKind::ConnectionRefused)),
             "something still listens on {} after the server has ended",
             self.addr
         );

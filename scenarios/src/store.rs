@@ -294,6 +294,7 @@ fn store_command(start: &StoreStart, port: u16) -> Vec<String> {
 fn launch(start: &StoreStart, command: &[String], port: u16) -> Result<(Process, Admin)> {
     let no_env = BTreeMap::new();
     let how = Start { command, env: &no_env, cwd: start.cwd, cpus: start.cpus, log: start.log.clone() };
+    set_aside(&start.log)?;
     let mut process = Process::start(&how, start.guard).map_err(|error| match start.kind {
         StoreKind::Spawn => error.context("--redis spawn needs redis-server (Debian: apt-get install redis-server)"),
         _ => error,
@@ -310,6 +311,16 @@ fn launch(start: &StoreStart, command: &[String], port: u16) -> Result<(Process,
     let admin =
         admin.with_context(|| format!("the store did not answer within {READY_AT_MOST:?}: {}", process.log_tail()))?;
     Ok((process, admin))
+}
+
+/// Keeps the log of a store that was started before: it may say why that one died. `store.log` becomes `store.log.1`.
+fn set_aside(log: &Path) -> Result<()> {
+    if !log.exists() {
+        return Ok(());
+    }
+    let numbered = |n: u32| PathBuf::from(format!("{}.{n}", log.display()));
+    let free = (1..).map(numbered).find(|path| !path.exists()).context("there is a number that is not used")?;
+    std::fs::rename(log, &free).with_context(|| format!("cannot keep {}", log.display()))
 }
 
 /// The harness's own connection to the store.
@@ -482,6 +493,20 @@ mod tests {
         let counts = counts.map(|(name, n)| (name.to_owned(), n)).into();
         let work: Vec<String> = work_counts(&counts).into_keys().collect();
         assert_eq!(work, ["del", "get"]);
+    }
+
+    #[test]
+    fn the_log_of_a_store_that_died_is_kept_beside_its_successor_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("store.log");
+        set_aside(&log).unwrap();
+        for life in ["first", "second"] {
+            std::fs::write(&log, life).unwrap();
+            set_aside(&log).unwrap();
+        }
+        let kept = |n: u32| std::fs::read_to_string(dir.path().join(format!("store.log.{n}"))).unwrap();
+        assert_eq!((kept(1), kept(2)), ("first".to_owned(), "second".to_owned()));
+        assert!(!log.exists());
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct Trial<'a> {
     pub attempt: Attempt,
     /// Server workers.
     pub workers: u32,
-    /// What the null server reached at this cell in this block, if it was measured.
+    /// What the null server reached at this cell in this block, if it was measured and is worth something.
     pub null_rate: Option<f64>,
     /// SHA-256 of the server's program.
     pub server_sha256: Option<String>,
@@ -148,16 +148,18 @@ impl Trial<'_> {
             bail!("no version, no measurement: {error}");
         }
         store.revive().context("the store is gone and cannot be started again")?;
-        store.set_delays(&BTreeMap::new())?;
-        store.forget_keys()?;
+        if uses_store {
+            store.set_delays(&BTreeMap::new())?;
+            store.forget_keys()?;
+        }
         let mut server = self.start_server(bench, store, self.log(bench, "server"))?;
         row.commands.insert("server".into(), redacted(&server.command));
         let cold_start_ms = server.cold_start.as_secs_f64() * 1e3;
         let verifier = Verifier { addr: server.addr, request: self.request, mode: self.mode };
         if uses_store {
             verifier.before_loading(store)?;
+            store.load_keys().context("cannot load the store's keys")?;
         }
-        store.load_keys().context("cannot load the store's keys")?;
         verifier.exact_answer()?;
         store.set_delays(&self.scenario.store.delays)?;
         store.reset_counts()?;
@@ -176,28 +178,25 @@ impl Trial<'_> {
         self.fill(bench, row, &Measured { result, counts, reports })?;
         row.cold_start_ms = Some(cold_start_ms);
         if self.weighs_connections {
-            row.idle_connection_bytes = self.weigh_connections(bench, store)?;
+            row.idle_connection_bytes = self.weigh_connections(bench, store);
         }
         Ok(())
     }
 
     /// Memory of an idle connection, on a server process of its own, which the measured one's state cannot blur. What
-    /// keeps a server from being weighed stands in its log: the trial has its figures.
-    fn weigh_connections(&self, bench: &Bench, store: &Store) -> Result<Option<f64>, Interrupted> {
+    /// keeps a server from being weighed, Ctrl-C included, stands in its log: the trial has its figures and keeps them.
+    fn weigh_connections(&self, bench: &Bench, store: &Store) -> Option<f64> {
         let log = self.log(bench, "idle");
         let weighed = self
             .start_server(bench, store, log.clone())
             .and_then(|server| idle::connection_bytes(server, self.scenario.load.connections, bench.interrupt));
-        match weighed {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.is::<Interrupted>() => Err(Interrupted),
-            Err(error) => {
+        weighed
+            .inspect_err(|error| {
                 let told = fs::OpenOptions::new().create(true).append(true).open(log);
                 // Without its reason the missing figure is only less well explained.
                 let _ = told.and_then(|mut file| writeln!(file, "idle connections were not weighed: {error:#}"));
-                Ok(None)
-            }
-        }
+            })
+            .ok()
     }
 
     fn start_server(&self, bench: &Bench, store: &Store, log: PathBuf) -> Result<Server> {
@@ -219,12 +218,11 @@ impl Trial<'_> {
         })
     }
 
-    /// A stack that says it cannot stop gracefully is not asked to.
+    /// A stack that says it cannot stop gracefully need not; what it leaves behind is its fault all the same.
     fn stop_server(&self, server: Server) -> Result<()> {
-        let excused = self.stack.deviations.iter().any(|name| name == crate::run::STOPS_ON_SIGTERM);
-        match server.stop() {
-            Err(error) if !excused => Err(error),
-            _ => Ok(()),
+        match self.stack.deviations.iter().any(|name| name == crate::run::STOPS_ON_SIGTERM) {
+            true => server.end(),
+            false => server.stop(),
         }
     }
 
@@ -233,7 +231,7 @@ impl Trial<'_> {
     }
 
     /// Runs the load client and reads its result.
-    fn load(&self, bench: &Bench, store: &Store, server: &Server, row: &mut Row) -> Result<LoadResult> {
+    fn load(&self, bench: &Bench, store: &mut Store, server: &Server, row: &mut Row) -> Result<LoadResult> {
         let raw = format!("raw/{}.json", self.label());
         let command = self.client_command(bench, store, server, &bench.out.join(&raw));
         row.commands.insert("client".into(), command.clone());
@@ -243,8 +241,13 @@ impl Trial<'_> {
         let how =
             Start { command: &command, env: &no_env, cwd: bench.root, cpus: &bench.cpus.client, log: log.clone() };
         let mut client = Process::start_capturing(&how, &bench.out.join(&wrk), bench.guard)?;
+        if !client.exits_within(bench.interrupt, self.scenario.warmup())? {
+            // The window opens now, but for the milliseconds in which the client came up. How late the store was when two
+            // thousand connections came at once is no matter of the window's.
+            store.set_delays(&self.scenario.store.delays)?;
+        }
         let load = &self.scenario.load;
-        let at_most = self.scenario.warmup() + load.duration + load.timeout + CLIENT_SLACK;
+        let at_most = load.duration + load.timeout + CLIENT_SLACK;
         let status = client.wait(bench.interrupt, at_most).context("the load client did not end")?;
         client.stop();
         row.wrk = Some(wrk);
@@ -281,12 +284,6 @@ impl Trial<'_> {
         }
         words.push(format!("http://{}{}", server.addr, self.request.target(self.mode)));
         words
-    }
-
-    /// What can be reached at most, and why: the lower of what the store's delays and the null server allow.
-    fn ceiling(&self, reports: &BTreeMap<String, DelayReport>) -> Option<(f64, String)> {
-        let null = self.null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
-        [self.delay_ceiling(reports), null].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     fn delay_ceiling(&self, reports: &BTreeMap<String, DelayReport>) -> Option<(f64, String)> {
@@ -344,7 +341,7 @@ impl Trial<'_> {
         self.compare_counts(measured)?;
         let watched = |name: &str| result.watched.get(name).map(|tree| tree.total);
         let server = watched(WATCH_SERVER).context("the result holds no cost of the server")?;
-        let ceiling = self.ceiling(&measured.reports);
+        let delay_ceiling = self.delay_ceiling(&measured.reports);
         let of_request = self.request.store.keys().filter_map(|command| measured.reports.get(command));
         let delays: Vec<DelayReport> = of_request.copied().collect();
         let evidence = Evidence {
@@ -352,13 +349,14 @@ impl Trial<'_> {
             cpus: bench.cpus,
             least: self.least(),
             delays: &delays,
-            ceiling: ceiling.as_ref().map(|(rate, _)| *rate),
+            delay_ceiling: delay_ceiling.as_ref().map(|(rate, _)| *rate),
+            null_ceiling: self.null_rate,
             store_cpu_s: watched(WATCH_STORE).map(|store| store.cpu_s),
             server_cpu_s: server.cpu_s,
         };
         (row.verdict, row.reason) = verdict::judge(&evidence);
         row.error = None;
-        (row.ceiling_per_sec, row.ceiling_source) = ceiling.unzip();
+        (row.ceiling_per_sec, row.ceiling_source) = lower(delay_ceiling, self.null_rate).unzip();
         row.requests = result.requests;
         row.requests_total = result.requests_total;
         row.in_flight_at_end = result.in_flight_at_end;
@@ -424,6 +422,12 @@ impl Trial<'_> {
             wrk: None,
         }
     }
+}
+
+/// What can be reached at most, and why: the lower of what the store's delays and the null server allow.
+fn lower(delay_ceiling: Option<(f64, String)>, null_rate: Option<f64>) -> Option<(f64, String)> {
+    let null = null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
+    [delay_ceiling, null].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 fn cost(usage: &ProcessUsage, requests: u64) -> Cost {

@@ -1,4 +1,7 @@
 //! Verdicts: what a trial's figures may be used for. A pure function of what was seen.
+//!
+//! # Layout
+//! - [`noise`]: whether others used the machine.
 
 use std::time::Duration;
 
@@ -6,6 +9,8 @@ use stackbench_reports::row::Verdict;
 use stackload::result::{ClientVerdictKind, CpuTicks, ErrorKind, LoadResult, Second};
 
 use crate::store::DelayReport;
+
+pub(crate) mod noise;
 
 /// A server whose CPUs were busy for this share of the window decided the throughput itself.
 const SATURATED: f64 = 0.95;
@@ -21,8 +26,6 @@ const DOMINANT_PEER: f64 = 0.65;
 const STORE_LATE_SHARE: f64 = 0.05;
 /// … this much in absolute terms.
 const STORE_LATE_US: f64 = 2_000.0;
-/// Stolen or unexplained CPU time that spoils a trial, as a share of the machine's.
-pub(crate) const NOISE: f64 = 0.05;
 /// Difference between the first and the last third of a window that makes it unsteady.
 const UNSTEADY: f64 = 0.05;
 
@@ -37,8 +40,10 @@ pub struct Evidence<'a> {
     pub least: Duration,
     /// What the store measured of its delays, for the commands of this request.
     pub delays: &'a [DelayReport],
-    /// What this cell could reach, per second.
-    pub ceiling: Option<f64>,
+    /// What the store's delays, and the size of a pool, let this cell reach, per second.
+    pub delay_ceiling: Option<f64>,
+    /// What a server reached that does nothing, per second.
+    pub null_ceiling: Option<f64>,
     /// CPU seconds of the store in the window; `None` if it is not ours to measure.
     pub store_cpu_s: Option<f64>,
     /// CPU seconds of the server in the window.
@@ -53,8 +58,9 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     errors(evidence)
         .or_else(|| starved(evidence))
         .or_else(|| impossible(evidence))
+        // A disturbed machine makes stores late; a late store does not disturb a machine.
+        .or_else(|| noise::noisy(evidence))
         .or_else(|| store_late(evidence))
-        .or_else(|| noisy(evidence))
         .or_else(|| unsteady(evidence))
         .unwrap_or_else(|| limit(evidence))
 }
@@ -114,27 +120,6 @@ fn store_late(evidence: &Evidence) -> Option<Judgement> {
     })
 }
 
-fn noisy(evidence: &Evidence) -> Option<Judgement> {
-    // Only CPUs that this run may use: what happens on the others is somebody else's.
-    let allowed = &evidence.cpus.allowed;
-    let cpus: Vec<CpuTicks> = evidence.result.cpus.iter().filter(|c| allowed.contains(&c.cpu)).copied().collect();
-    let capacity_s = evidence.result.window_s * cpus.len() as f64;
-    let steal_s: f64 = cpus.iter().map(|cpu| seconds(cpu.steal)).sum();
-    if steal_s > NOISE * capacity_s {
-        let share = 100.0 * steal_s / capacity_s;
-        return Some((
-            Verdict::Noisy,
-            format!("the hypervisor took {share:.0} % of the CPU time; measure on a quieter host"),
-        ));
-    }
-    // With a store that is not ours, the store is one of the others, and nothing can be told.
-    let others_s = evidence.result.others_cpu_s;
-    (evidence.store_cpu_s.is_some() && others_s > NOISE * capacity_s).then(|| {
-        let share = 100.0 * others_s / capacity_s;
-        (Verdict::Noisy, format!("other programs used {share:.0} % of the CPU time; stop them and measure again"))
-    })
-}
-
 /// Busy time of CPUs, in seconds.
 pub fn busy_s(cpus: &[CpuTicks]) -> f64 {
     cpus.iter().map(|cpu| seconds(cpu.user + cpu.system + cpu.irq + cpu.steal)).sum()
@@ -145,17 +130,19 @@ fn seconds(ticks: u64) -> f64 {
 }
 
 fn unsteady(evidence: &Evidence) -> Option<Judgement> {
-    // The last entry may be a fraction of a second, and fewer than three whole seconds have no thirds.
+    // The last entry may be a fraction of a second.
     let whole = evidence.result.per_second.len().min(evidence.result.window_s.floor() as usize);
-    let third = whole / 3;
-    if third == 0 {
+    if whole < 2 {
         return None;
     }
-    let rate = |part: &[Second]| part.iter().map(|second| second.requests).sum::<u64>() as f64 / third as f64;
+    // Two seconds have no thirds but a first and a last one.
+    let end = (whole / 3).max(1);
+    let rate = |part: &[Second]| part.iter().map(|second| second.requests).sum::<u64>() as f64 / end as f64;
     let seconds = &evidence.result.per_second[..whole];
-    let (first, last) = (rate(&seconds[..third]), rate(&seconds[whole - third..]));
+    let (first, last) = (rate(&seconds[..end]), rate(&seconds[whole - end..]));
     ((last - first).abs() > UNSTEADY * first.max(last)).then(|| {
-        let text = format!("{first:.0}/s in the first third of the window, {last:.0}/s in the last");
+        let part = if whole < 3 { "second" } else { "third" };
+        let text = format!("{first:.0}/s in the first {part} of the window, {last:.0}/s in the last");
         (Verdict::Unsteady, format!("{text}; lengthen the warm-up or the window"))
     })
 }
@@ -163,17 +150,17 @@ fn unsteady(evidence: &Evidence) -> Option<Judgement> {
 /// Who or what bounded the throughput.
 fn limit(evidence: &Evidence) -> Judgement {
     let rate = evidence.result.requests as f64 / evidence.result.window_s;
-    let reached = evidence.ceiling.map_or(0.0, |ceiling| rate / ceiling);
+    let share_of = |ceiling: Option<f64>| ceiling.map_or(0.0, |ceiling| rate / ceiling);
     let server = server_share(evidence);
-    let delayed = !evidence.least.is_zero();
     if server >= SATURATED {
         return (Verdict::Ok, String::new());
     }
-    if delayed && reached >= NEAR_CEILING && (reached >= AT_CEILING || peers(evidence).is_none()) {
-        let text = format!("{:.1} % of the ceiling that the store's delay sets", 100.0 * reached);
+    let of_delays = share_of(evidence.delay_ceiling);
+    if of_delays >= NEAR_CEILING && (of_delays >= AT_CEILING || peers(evidence).is_none()) {
+        let text = format!("{:.1} % of the ceiling that the store's delay sets", 100.0 * of_delays);
         return (Verdict::LatencyBound, text);
     }
-    if reached >= AT_CEILING {
+    if share_of(evidence.null_ceiling) >= AT_CEILING {
         return (Verdict::Ok, String::new());
     }
     if let Some(judgement) = peers(evidence) {
@@ -186,7 +173,8 @@ fn limit(evidence: &Evidence) -> Judgement {
     (Verdict::Idle, format!("{text}; something else holds it back (locks, too small a pool, waiting)"))
 }
 
-/// How busy the server's CPUs were; where nobody is bound, how much of all CPUs the server itself used.
+/// How busy the server's CPUs were, of the time that the hypervisor gave them; where nobody is bound, how much of all CPUs
+/// the server itself used.
 fn server_share(evidence: &Evidence) -> f64 {
     if evidence.cpus.server.is_empty() {
         return evidence.server_cpu_s / (evidence.result.window_s * evidence.cpus.allowed.len() as f64);

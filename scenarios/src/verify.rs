@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long the store is stalled at least to see whether the server waits for it: short enough to be paid before every trial.
-const STALL_AT_LEAST: Duration = Duration::from_millis(150);
+const STALL_AT_LEAST: Duration = Duration::from_millis(50);
 /// The stall in terms of a request's own time, so that on a busy machine too an early answer comes before its end.
 const STALL_PER_REQUEST: u32 = 10;
 const STALL_AT_MOST: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::facts::{Facts, Uring};
-use crate::verdict::NOISE;
+use crate::verdict::noise::NOISE;
 
 /// From this share of the CPU time on, others are worth a word; from [`NOISE`] on, trials would be `noisy`.
 const WORTH_A_WORD: f64 = 0.01;

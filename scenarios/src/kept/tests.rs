@@ -90,3 +90,26 @@ fn what_the_null_server_reached_is_known_again_and_its_repetition_counts() {
     assert_eq!(rates.get(row.step, &row.request, row.mode), Some(200.0));
     assert_eq!(kept.null_rates(&row.scenario, 2).get(row.step, &row.request, row.mode), None);
 }
+
+#[test]
+fn a_null_server_that_was_disturbed_is_no_ceiling() {
+    let ceiling = |verdict| {
+        let mut rates = NullRates::default();
+        let row = Row { role: Role::Ceiling, verdict, ..row("null") };
+        rates.learn(&row);
+        rates.get(row.step, &row.request, row.mode)
+    };
+    assert_eq!([Verdict::Ok, Verdict::PeerLimitedClient].map(ceiling), [Some(1.0); 2]);
+    assert_eq!([Verdict::Noisy, Verdict::Unsteady, Verdict::Starved, Verdict::Failed].map(ceiling), [None; 4]);
+}
+
+#[test]
+fn idle_connections_that_were_weighed_in_a_row_that_counts_are_known() {
+    let weighed = |repeated, bytes| {
+        let row = Row { repeated, idle_connection_bytes: bytes, connections: 2000, ..row("tokio") };
+        let kept = kept(&[row]).unwrap();
+        kept.weighed().map(|(stack, connections)| (stack.to_owned(), connections)).collect::<Vec<_>>()
+    };
+    assert_eq!(weighed(false, Some(8.0)), [("tokio".to_owned(), 2000)]);
+    assert!(weighed(true, Some(8.0)).is_empty() && weighed(false, None).is_empty());
+}

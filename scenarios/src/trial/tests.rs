@@ -47,7 +47,7 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
 
 fn ceiling(mode: Mode, pool: u32, null_rate: Option<f64>) -> (f64, String) {
     let reports = BTreeMap::from([("set".to_owned(), DelayReport { mean_us: 200_000.0, late_us_p99: 0.0 })]);
-    of_trial(mode, pool, null_rate, |trial| trial.ceiling(&reports)).unwrap()
+    of_trial(mode, pool, null_rate, |trial| lower(trial.delay_ceiling(&reports), trial.null_rate)).unwrap()
 }
 
 #[test]

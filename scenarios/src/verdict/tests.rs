@@ -84,15 +84,23 @@ struct Case {
     cpus: Cpus,
     least_ms: u64,
     late_us_p99: f64,
-    ceiling: Option<f64>,
+    delay_ceiling: Option<f64>,
+    null_ceiling: Option<f64>,
     store_cpu_s: Option<f64>,
     server_cpu_s: f64,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        let (cpus, store_cpu_s) = (two_cores(), Some(2.0));
-        Self { cpus, least_ms: 0, late_us_p99: 0.0, ceiling: None, store_cpu_s, server_cpu_s: 10.0 }
+        Self {
+            cpus: two_cores(),
+            least_ms: 0,
+            late_us_p99: 0.0,
+            delay_ceiling: None,
+            null_ceiling: None,
+            store_cpu_s: Some(2.0),
+            server_cpu_s: 10.0,
+        }
     }
 }
 
@@ -102,7 +110,8 @@ fn verdict(result: &LoadResult, case: &Case) -> Judgement {
         cpus: &case.cpus,
         least: Duration::from_millis(case.least_ms),
         delays: &[DelayReport { mean_us: case.least_ms as f64 * 1e3, late_us_p99: case.late_us_p99 }],
-        ceiling: case.ceiling,
+        delay_ceiling: case.delay_ceiling,
+        null_ceiling: case.null_ceiling,
         store_cpu_s: case.store_cpu_s,
         server_cpu_s: case.server_cpu_s,
     })
@@ -159,19 +168,52 @@ fn a_store_is_late_only_by_more_than_two_milliseconds_and_a_twentieth() {
 }
 
 #[test]
-fn stolen_and_foreign_time_are_noise() {
+fn time_stolen_from_any_party_is_noise_and_no_work_of_its_own() {
+    for (robbed, who) in [(0, "client and store"), (1, "the server")] {
+        let mut stolen = healthy();
+        let CpuTicks { system, steal, .. } = &mut stolen.cpus[robbed];
+        (*system, *steal) = (*system - 60, 60);
+        let (kind, reason) = verdict(&stolen, &Case::default());
+        assert_eq!(kind, Verdict::Noisy);
+        assert!(reason.contains("6 %") && reason.contains(who), "{reason}");
+    }
+    // 4 % stolen is within bounds, and of what was left the server used all.
     let mut stolen = healthy();
-    stolen.cpus[0].steal = 150;
-    assert!(verdict(&stolen, &Case::default()).1.contains("hypervisor"));
+    stolen.cpus[1] = CpuTicks { steal: 40, ..cpu(1, 960) };
+    stolen.cpus[1].idle = 0;
+    assert_eq!(verdict(&stolen, &Case { server_cpu_s: 9.6, ..Case::default() }).0, Verdict::Ok);
+}
+
+#[test]
+fn other_programs_are_noise_and_so_are_they_and_the_hypervisor_together() {
     let (kind, reason) = verdict(&LoadResult { others_cpu_s: 2.0, ..healthy() }, &Case::default());
     assert_eq!(kind, Verdict::Noisy);
     assert!(reason.contains("10 %"), "{reason}");
+    let mut both = LoadResult { others_cpu_s: 0.8, ..healthy() };
+    assert_eq!(verdict(&both, &Case::default()).0, Verdict::Ok, "4 %");
+    both.cpus[0].steal = 40;
+    let (kind, reason) = verdict(&both, &Case::default());
+    assert_eq!(kind, Verdict::Noisy, "with 2 % stolen");
+    assert!(reason.contains("hypervisor took 2 %"), "{reason}");
     let elsewhere = Case { store_cpu_s: None, ..Case::default() };
-    assert_eq!(
-        verdict(&LoadResult { others_cpu_s: 2.0, ..healthy() }, &elsewhere).0,
-        Verdict::Ok,
-        "the store is an other"
-    );
+    let foreign = LoadResult { others_cpu_s: 2.0, ..healthy() };
+    assert_eq!(verdict(&foreign, &elsewhere).0, Verdict::Ok, "the store is an other");
+}
+
+#[test]
+fn a_cpu_that_was_busy_for_nobody_known_was_shared_with_somebody() {
+    let (kind, reason) = verdict(&healthy(), &Case { server_cpu_s: 8.0, ..Case::default() });
+    assert_eq!(kind, Verdict::Noisy);
+    assert!(reason.starts_with("20 % of the time of the CPUs of the server"), "{reason}");
+    assert_eq!(verdict(&healthy(), &Case { server_cpu_s: 9.0, ..Case::default() }).0, Verdict::Ok, "ticks are coarse");
+}
+
+#[test]
+fn noise_is_named_before_the_lateness_that_it_causes() {
+    let (mut result, case) = (healthy(), Case { least_ms: 20, late_us_p99: 3_000.0, ..Case::default() });
+    assert_eq!(verdict(&result, &case).0, Verdict::StoreLate);
+    result.others_cpu_s = 4.0;
+    assert_eq!(verdict(&result, &case).0, Verdict::Noisy);
 }
 
 #[test]
@@ -191,13 +233,39 @@ fn a_window_whose_ends_differ_is_unsteady_and_so_is_one_that_began_with_nothing(
 }
 
 #[test]
+fn of_a_window_of_two_seconds_the_first_and_the_last_are_compared_and_one_second_says_nothing() {
+    let mut result = LoadResult { window_s: 2.0, ..healthy() };
+    result.cpus = [(0, 100), (1, 200)].map(|(n, busy)| CpuTicks { idle: 200 - busy, ..cpu(n, busy) }).to_vec();
+    result.per_second.truncate(2);
+    result.client.cpu_s = 0.5;
+    let case = Case { server_cpu_s: 2.0, store_cpu_s: Some(0.5), ..Case::default() };
+    result.others_cpu_s = 0.0;
+    assert_eq!(verdict(&result, &case).0, Verdict::Ok);
+    result.per_second[1].requests = 900;
+    let (kind, reason) = verdict(&result, &case);
+    assert_eq!(kind, Verdict::Unsteady);
+    assert!(reason.starts_with("1000/s in the first second"), "{reason}");
+    result.per_second.truncate(1);
+    assert_eq!(verdict(&result, &case).0, Verdict::Ok);
+}
+
+#[test]
 fn a_rate_near_the_delay_s_ceiling_is_latency_bound() {
     let (result, case) = half_idle();
-    let case = Case { least_ms: 20, ceiling: Some(1_020.0), ..case };
+    let case = Case { least_ms: 20, delay_ceiling: Some(1_020.0), ..case };
     let (kind, reason) = verdict(&result, &case);
     assert_eq!((kind, reason.as_str()), (Verdict::LatencyBound, "98.0 % of the ceiling that the store's delay sets"));
-    let far = Case { ceiling: Some(1_100.0), ..case };
+    let far = Case { delay_ceiling: Some(1_100.0), ..case };
     assert_eq!(verdict(&result, &far).0, Verdict::Idle);
+}
+
+#[test]
+fn only_a_delay_makes_a_rate_latency_bound_and_the_null_server_s_must_be_reached_whole() {
+    let (result, case) = half_idle();
+    let with =
+        |null_ceiling| Case { least_ms: 20, delay_ceiling: Some(1_200.0), null_ceiling, cpus: two_cores(), ..case };
+    assert_eq!(verdict(&result, &with(Some(1_020.0))).0, Verdict::Idle, "98 % of null is near nothing");
+    assert_eq!(verdict(&result, &with(Some(1_005.0))).0, Verdict::Ok, "nobody could have done more");
 }
 
 #[test]
@@ -218,8 +286,10 @@ fn on_shared_cpus_the_peer_that_used_most_is_named() {
 fn on_cpus_of_their_own_each_peer_answers_for_itself() {
     let cpus = Cpus { server: vec![3], store: vec![1], client: vec![2], allowed: vec![0, 1, 2, 3] };
     let named = |store, client| {
-        let result = LoadResult { cpus: vec![cpu(0, 0), cpu(1, store), cpu(2, client), cpu(3, 500)], ..healthy() };
-        verdict(&result, &Case { cpus: cpus.clone(), server_cpu_s: 12.0, store_cpu_s: Some(9.0), ..Case::default() }).0
+        let mut result = LoadResult { cpus: vec![cpu(0, 0), cpu(1, store), cpu(2, client), cpu(3, 500)], ..healthy() };
+        result.client.cpu_s = seconds(client);
+        let (cpus, store_cpu_s) = (cpus.clone(), Some(seconds(store)));
+        verdict(&result, &Case { cpus, server_cpu_s: 5.0, store_cpu_s, ..Case::default() }).0
     };
     assert_eq!(named(950, 100), Verdict::PeerLimitedStore);
     assert_eq!(named(100, 950), Verdict::PeerLimitedClient);

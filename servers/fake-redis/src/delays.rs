@@ -84,14 +84,12 @@ impl Delays {
         Ok(laws)
     }
 
-    /// Replaces all delays.
+    /// Replaces all delays. Whatever is assigned, how well it is kept is counted from now on, also where the law stays:
+    /// that is how a window is told from the warm-up before it.
     pub fn replace(&mut self, mut laws: Laws) {
         for (law, kept) in laws.iter_mut().zip(&mut self.kept) {
             if let Some(law) = *law {
-                // Figures of another law would only confuse.
-                if kept.as_ref().is_none_or(|kept| kept.law != law) {
-                    *kept = Some(Box::new(Punctuality::new(law)));
-                }
+                *kept = Some(Box::new(Punctuality::new(law)));
             }
             *law = law.filter(|&law| law != Delay::Constant(0));
         }

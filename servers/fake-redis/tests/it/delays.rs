@@ -128,6 +128,17 @@ fn delays_change_while_running() {
 }
 
 #[test]
+fn assigning_a_delay_again_begins_its_figures_anew() {
+    let server = Server::fake(&["--delay", "get=1ms"]);
+    let mut connection = server.connect();
+    connection.ask("get a");
+    assert_eq!(connection.ask("config set delay 'get=1ms'"), "+OK\r\n");
+    assert_eq!(number(&punctuality(&mut connection, "get"), "count"), 0.0);
+    connection.ask("get a");
+    assert_eq!(number(&punctuality(&mut connection, "get"), "count"), 1.0);
+}
+
+#[test]
 fn a_transaction_waits_as_long_as_its_slowest_command() {
     let server = Server::fake(&["--delay", "get=20ms", "--delay", "set=60ms"]);
     let mut connection = server.connect();
