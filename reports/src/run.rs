@@ -39,7 +39,8 @@ pub struct RunMeta {
     pub store: StoreMeta,
     /// The machine.
     pub machine: MachineInfo,
-    /// First line of `--version` of each program, by name: `stackbench`, `stackload` and every stack.
+    /// First line of `--version` of each program, by name: `stackbench`, `stackload` and every stack; beside
+    /// them the compiler, `rustc`, with its flags if it had any.
     pub versions: BTreeMap<String, String>,
     /// SHA-256 of each program file in hexadecimal, by its path relative to the workspace.
     pub binaries: BTreeMap<String, String>,
@@ -47,6 +48,10 @@ pub struct RunMeta {
     /// to the workspace; empty in runs made before it was recorded.
     #[serde(default)]
     pub inputs: BTreeMap<String, String>,
+    /// Variables of the environment that runtimes, allocators and the linker of the programs heed, by name; those of other
+    /// families are not recorded. Empty in runs made before it was recorded.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
     /// The source the programs were built from.
     pub git: GitMeta,
     /// SHA-256 of `Cargo.lock` in hexadecimal; null where there is none.

@@ -45,6 +45,7 @@ pub fn meta() -> RunMeta {
         },
         versions: BTreeMap::from([("tokio".to_owned(), "stack-tokio 0.1.0".to_owned())]),
         binaries: BTreeMap::new(),
+        environment: BTreeMap::new(),
         git: GitMeta { revision: Some("0123456789abcdef".to_owned()), dirty: Some(false) },
         lock_sha256: None,
         profile: ProfileMeta { name: "release".to_owned(), settings: "opt-level 3, lto thin".to_owned() },

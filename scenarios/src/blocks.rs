@@ -115,9 +115,7 @@ impl Blocks<'_> {
         }
         Ok(())
     }
-}
 
-impl Blocks<'_> {
     /// Finds out before a scenario what the store alone can do, unless that is known from before.
     fn measure_store(&self, scenario: usize, desk: &mut Desk) -> Result<()> {
         let known = &mut desk.meta.scenarios[scenario].store_ceiling;

@@ -4,7 +4,8 @@
 //! - [`run`], [`check`], [`list`], [`doctor`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
-//! - [`root`], [`rundir`], [`machine`], [`meta`]: where things are, where rows go, what a run records of itself.
+//! - [`root`], [`rundir`], [`machine`], [`meta`], `environment`: where things are, where rows go, what a run records
+//!   of itself.
 //! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
 //!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
@@ -19,6 +20,7 @@ pub mod check;
 pub mod choose;
 pub mod conformance;
 pub mod doctor;
+mod environment;
 pub mod guard;
 pub mod idle;
 pub mod interrupt;

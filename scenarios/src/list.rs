@@ -106,7 +106,8 @@ fn card(places: &Places, stack: &Stack, guard: &Guard, interrupt: &Interrupt) ->
     };
     let settings = if version.is_ok() { meta::settings(stack, &placeholders) } else { BTreeMap::new() };
     let why_not = version.as_ref().err().map(|why| format!("not known: {why}"));
-    let prepared = Prepared { stack, version, settings, program: PathBuf::new(), sha256: None };
+    let (program, scripts) = (PathBuf::new(), Vec::new());
+    let prepared = Prepared { stack, version, settings, program, sha256: None, scripts };
     let known = meta::stack_meta(&prepared);
     Ok(StackMeta { version: why_not.unwrap_or(known.version), ..known })
 }

@@ -97,7 +97,7 @@ fn loadavg(kernel: Kernel) -> [f64; 3] {
 
 /// The source the programs were built from, as git tells it.
 pub fn git(root: &Path) -> GitMeta {
-    let dirty = ask("git", &["status", "--porcelain", "--untracked-files=no"], root).map(|text| !text.is_empty());
+    let dirty = ask("git", &["status", "--porcelain"], root).map(|text| !text.is_empty());
     GitMeta { revision: ask("git", &["rev-parse", "HEAD"], root), dirty }
 }
 

@@ -13,7 +13,7 @@ use stackbench_reports::{
 };
 
 use crate::{
-    card,
+    card, environment,
     interrupt::Interrupted,
     machine,
     plan::{self, Course, Lineup},
@@ -36,8 +36,19 @@ pub struct Prepared<'a> {
     pub settings: BTreeMap<String, String>,
     /// Its program file.
     pub program: PathBuf,
-    /// SHA-256 of that file; none if it cannot be read (a program of the PATH, for example).
+    /// SHA-256 of that file; none if it cannot be read.
     pub sha256: Option<String>,
+    /// Files that its command line names, such as an interpreter's script.
+    pub scripts: Vec<PathBuf>,
+}
+
+/// The file behind the first word of a command line: a path from the workspace, or a name that the PATH leads to.
+fn program_file(root: &Path, word: &str) -> Option<PathBuf> {
+    if word.contains('/') {
+        return Some(root.join(word));
+    }
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|dir| dir.join(word)).find(|file| file.is_file())
 }
 
 /// Asks a stack for its version and reads its program.
@@ -59,10 +70,13 @@ pub fn prepare<'a>(stack: &'a Stack, bench: &Bench) -> Result<Prepared<'a>> {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         version => version.map_err(|error| format!("{error:#}")),
     };
-    let program = bench.root.join(&placeholders.command(&stack.run)[0]);
+    let words = placeholders.command(&stack.run);
+    let program = program_file(bench.root, &words[0]).unwrap_or_else(|| bench.root.join(&words[0]));
     let sha256 = machine::sha256(&program).ok();
+    let is_file = |word: &String| bench.root.join(word).is_file();
+    let scripts = words[1..].iter().filter(|word| is_file(word)).map(|word| bench.root.join(word)).collect();
     let settings = if version.is_ok() { settings(stack, &placeholders) } else { BTreeMap::new() };
-    Ok(Prepared { stack, version, settings, program, sha256 })
+    Ok(Prepared { stack, version, settings, program, sha256, scripts })
 }
 
 /// What a program prints below the first line of its version, as `name: value`. It has printed that line a moment ago,
@@ -112,8 +126,9 @@ pub fn describe(
         },
         machine: machine::machine(u32::try_from(bench.cpus.allowed.len()).unwrap_or(u32::MAX)),
         versions: versions(bench, stacks),
-        binaries: binaries(bench, stacks)?,
-        inputs: inputs(bench, courses, lineup)?,
+        binaries: binaries(bench, store, stacks)?,
+        inputs: inputs(bench, courses, stacks)?,
+        environment: environment::heeded(),
         git: machine::git(bench.root),
         lock_sha256: machine::sha256(&bench.root.join("Cargo.lock")).ok(),
         profile: machine::profile(bench.root),
@@ -141,7 +156,11 @@ fn without_password(url: &str) -> String {
 }
 
 fn versions(bench: &Bench, stacks: &[Prepared]) -> BTreeMap<String, String> {
-    let own = [("stackbench", format!("stackbench {}", env!("CARGO_PKG_VERSION")))];
+    let compiler = match env!("STACKBENCH_RUSTFLAGS") {
+        "" => env!("STACKBENCH_RUSTC").to_owned(),
+        flags => format!("{}, with {flags}", env!("STACKBENCH_RUSTC")),
+    };
+    let own = [("stackbench", format!("stackbench {}", env!("CARGO_PKG_VERSION"))), ("rustc", compiler)];
     let peers = ["stackload", "fake-redis"].into_iter().filter_map(|program| {
         let path = bench.bin.join(program).display().to_string();
         // The client prints its usage after its version, and exits with 1, as wrk does.
@@ -158,14 +177,16 @@ fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
 }
 
-fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, String>> {
+fn binaries(bench: &Bench, store: &Store, stacks: &[Prepared]) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for program in ["stackbench", "stackload"] {
         let path = bench.bin.join(program);
         found.insert(relative(bench, &path), machine::sha256(&path)?);
     }
-    for program in ["fake-redis", "store-ceiling"] {
-        let path = bench.bin.join(program);
+    let optional = ["fake-redis", "store-ceiling"].map(|program| bench.bin.join(program));
+    // The store as it was started, which may be a program of the machine's.
+    let store = store.command().first().and_then(|program| program_file(bench.root, program));
+    for path in optional.into_iter().chain(store) {
         found.extend(machine::sha256(&path).ok().map(|hash| (relative(bench, &path), hash)));
     }
     found.extend(stacks.iter().filter_map(|p| Some((relative(bench, &p.program), p.sha256.clone()?))));
@@ -173,11 +194,12 @@ fn binaries(bench: &Bench, stacks: &[Prepared]) -> Result<BTreeMap<String, Strin
 }
 
 /// Hashes of the files that people wrote for this run: what a resumed run must find unchanged.
-fn inputs(bench: &Bench, courses: &[Course], lineup: &Lineup) -> Result<BTreeMap<String, String>> {
+fn inputs(bench: &Bench, courses: &[Course], stacks: &[Prepared]) -> Result<BTreeMap<String, String>> {
     let scenarios = courses.iter().map(|course| &course.scenario.file);
-    let stacks = lineup.stacks.iter().map(|stack| &stack.file);
+    let of_stack = |p: &'_ Prepared<'_>| [&p.stack.file].into_iter().chain(&p.scripts).cloned().collect::<Vec<_>>();
     scenarios
-        .chain(stacks)
+        .cloned()
+        .chain(stacks.iter().flat_map(of_stack))
         .map(|file| {
             // One path for a file, wherever it is called from.
             let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;

@@ -163,6 +163,9 @@ fn unchanged(then: &RunMeta, now: &RunMeta) -> Result<()> {
     if let Some(name) = differing(&then.versions, &now.versions) {
         bail!("{name} is not of the version that it was of when the run began; {REMEDY}");
     }
+    if let Some(name) = differing(&then.environment, &now.environment) {
+        bail!("the environment's {name} is not what it was when the run began; {REMEDY}");
+    }
     for ((what, then), (_, now)) in traits(&then.machine).into_iter().zip(traits(&now.machine)) {
         ensure!(then == now, "the machine's {what} was `{then}` when the run began and is `{now}` now; {REMEDY}");
     }
