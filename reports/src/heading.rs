@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     dir::Run,
     number,
+    places::PLACE_TRIALS_MIN,
     row::{Placement, Row},
     run::ScenarioMeta,
     stats::{self, median},
@@ -181,10 +182,10 @@ pub fn reading(sections: &[Section]) -> Vec<String> {
 /// numbers of trials.
 fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
     let (few, enough): (Vec<usize>, Vec<usize>) = trials.iter().partition(|trials| **trials < stats::TRIALS_MIN);
-    let ranges = "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. \
-                  Stacks whose ranges overlap share a place (#); a single trial gives no place.";
     if enough.is_empty() {
-        return vec![ranges.to_owned()];
+        let ranges =
+            "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence.";
+        return [Some(ranges.to_owned()), places_by_ranges(&few)].into_iter().flatten().collect();
     }
     let coverage = |trials: &usize| {
         let covered = median::coverage(*trials, median::rank(*trials));
@@ -199,18 +200,37 @@ fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
             coverages.join(", ")
         ),
         format!(
-            "Places (#) come from comparisons within blocks. A stack shares the place of the one it began with, unless \
-             the mean log-ratio of the two over at least {minimum} blocks differs from 0 by Student's t at 5 %, corrected \
-             after Holm for all pairs of the table, and by more than the noise floor."
+            "Places (#) come from comparisons within blocks: a stack's is one more than the stacks told apart from it as \
+             better, so one of wide spread may have a better place than one above it. Two stacks are told apart where the \
+             mean log-ratio over at least {minimum} blocks differs from 0 by Student's t at 5 %, corrected after Holm for \
+             all pairs of the table, and by more than the noise floor."
         ),
     ];
     if !few.is_empty() {
         lines.push(format!(
-            "Where a figure rests on fewer than {minimum} trials, the brackets hold the range [min–max], which is no interval, \
-             and stacks whose ranges overlap share a place; a single trial gives no place."
+            "Where a figure rests on fewer than {minimum} trials, the brackets hold the range [min–max], which is no interval."
         ));
+        lines.extend(places_by_ranges(&few));
     }
     lines
+}
+
+/// How places come about where there are too few blocks for a paired comparison, and how often chance alone gives some.
+fn places_by_ranges(trials: &[usize]) -> Option<String> {
+    let none = format!("Fewer than {PLACE_TRIALS_MIN} trials give no place (#).");
+    let chance = |trials: &usize| format!("{} % with {trials}", number::percent(stats::chance::ranges_apart(*trials)));
+    let chances: Vec<String> = trials.iter().filter(|trials| **trials >= PLACE_TRIALS_MIN).map(chance).collect();
+    if chances.is_empty() {
+        return (!trials.is_empty()).then_some(none);
+    }
+    Some(format!(
+        "With fewer than {} trials places (#) come from ranges: a stack's is one more than the stacks whose ranges are \
+         wholly better, by medians further apart than the noise floor. The ranges of two stacks that do not differ are apart \
+         by chance with a probability of {} trials, for each pair of them; it is not corrected for the number of pairs. \
+         {none}",
+        stats::TRIALS_MIN,
+        chances.join(", "),
+    ))
 }
 
 /// What holds for every table, however many trials it rests on.

@@ -153,7 +153,7 @@ pub struct Table {
 /// One stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Place; none where the verdict or the role forbids one, or where there is but one trial.
+    /// Place; none where the verdict or the role forbids one, or where there are too few trials.
     pub rank: Option<usize>,
     /// Stack's name, marked if it is not one of the compared.
     pub name: String,
