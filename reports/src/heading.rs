@@ -174,8 +174,21 @@ pub fn reading(sections: &[Section]) -> Vec<String> {
     let tables = sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
     let trials: BTreeSet<usize> = tables.flat_map(|table| table.trials.iter().copied()).collect();
     let mut lines = spread(&trials);
+    lines.extend(no_noise_floor(sections));
     lines.extend(RULES.iter().map(|rule| (*rule).to_owned()));
     lines
+}
+
+/// Says of a run without a floor what its places lack. The figures that sections are ordered by may differ, so that some
+/// have one and others do not.
+fn no_noise_floor(sections: &[Section]) -> Option<String> {
+    let without = sections.iter().find(|section| section.noise.floor.is_none())?;
+    let some =
+        if sections.iter().all(|section| section.noise.floor.is_none()) { "" } else { " for some of the tables" };
+    Some(format!(
+        "Beware: {}{some}. What the order of trials or the layout of memory does to one stack may pass for a difference of two.",
+        without.noise.absence()
+    ))
 }
 
 /// What stands in the brackets beside a median, and how places come about, for tables whose figures rest on these

@@ -18,8 +18,8 @@ pub struct Row {
     pub scenario: String,
     /// Stack's name.
     pub stack: String,
-    /// Which name of an A/A pair this is: 2 for the second; null, or 1, for the first, which is the stack's own and that of
-    /// every ordinary row.
+    /// Which name of an A/A pair this is: 2 for the second; null for the first, which is the stack's own and that of every
+    /// ordinary row.
     pub twin: Option<u8>,
     /// What the stack is in the suite.
     pub role: Role,

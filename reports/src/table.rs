@@ -118,6 +118,8 @@ pub struct Section {
     pub is_stepped: bool,
     /// What each stack holds whatever is asked of it; none in runs older than these figures.
     pub holdings: Vec<Holding>,
+    /// What two names of one stack say of the figure that the tables are ordered by.
+    pub noise: Noise,
 }
 
 /// The tables of one panel.
@@ -246,6 +248,7 @@ fn section(run: &Run, part: &Part) -> Section {
         panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
         is_stepped: part.rows.iter().any(|row| row.step.is_some()),
         holdings: holdings::holdings(&part.rows, &run.rows),
+        noise,
     }
 }
 
