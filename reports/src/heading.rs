@@ -171,9 +171,10 @@ pub fn holdings() -> &'static str {
 
 /// How to read the tables: the rules that every table of these sections rests on.
 pub fn reading(sections: &[Section]) -> Vec<String> {
-    let tables = sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
-    let trials: BTreeSet<usize> = tables.flat_map(|table| table.trials.iter().copied()).collect();
+    let tables = || sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
+    let trials: BTreeSet<usize> = tables().flat_map(|table| table.trials.iter().copied()).collect();
     let mut lines = spread(&trials);
+    lines.extend(tables().any(|table| table.has_ratios).then(|| RATIOS.to_owned()));
     lines.extend(no_noise_floor(sections));
     lines.extend(RULES.iter().map(|rule| (*rule).to_owned()));
     lines
@@ -246,6 +247,12 @@ fn places_by_ranges(trials: &[usize]) -> Option<String> {
     ))
 }
 
+/// What stands in the column of ratios.
+const RATIOS: &str = "× best: the figure that the table is ordered by over that of its best ranked stack (1), as the \
+                      geometric mean of the ratios within blocks, with an interval. The intervals of a table hold all at \
+                      once with a probability of at least 95 %, whichever stack is the best (Bonferroni over all its pairs, \
+                      Student's t); so each is wider than one by itself would be. The noise floor is not in them.";
+
 /// What holds for every table, however many trials it rests on.
 const RULES: &[&str] = &[
     "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not the \
@@ -255,7 +262,7 @@ const RULES: &[&str] = &[
      command to threads or to a runtime of the other. Switches are the server's context switches per request.",
     "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \
      loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the other way \
-     round: how many it answers for each second of CPU time. The rest is what these three leave of the time in which the \
+     round: how many it answers for each second of CPU time. The rest (a column of report.md) is what these three leave of the time in which the \
      machine's CPUs were busy, sampled by ticks: interrupts, other programs, and error.",
     "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on what a \
      request costs it; one that starved connections, erred or was disturbed is not ranked at all.",

@@ -21,6 +21,16 @@ struct Paired {
     p_value: f64,
 }
 
+/// A cell's figure beside that of the best of its table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimesBest {
+    /// The geometric mean of the ratios within blocks.
+    pub ratio: f64,
+    /// Both ends of its interval. All intervals of a table hold the true ratios at once with [`stats::CONFIDENCE`],
+    /// whichever of its cells is the best: the figures that they are made from choose it.
+    pub interval: (f64, f64),
+}
+
 /// The comparisons of one table: every ranked cell with every other.
 ///
 /// All pairs are asked, and corrected for, because which of them decide on a place is known only after the figures are.
@@ -78,6 +88,21 @@ impl<'c> Comparisons<'c> {
         let paired = self.paired.get(&(one.min(other), one.max(other)))?;
         let one_to_other = if one < other { paired.ratio.mean } else { -paired.ratio.mean };
         Some(paired.p_value < stats::SIGNIFICANCE && self.gain(one_to_other) > self.floor)
+    }
+
+    /// The first of the ranked cells.
+    pub fn best(&self) -> Option<usize> {
+        self.cells.iter().position(|cell| is_ranked(cell, self.headline))
+    }
+
+    /// A ranked cell's ratio to the first of them; `None` where the two have too few blocks in common, and for the first
+    /// itself.
+    pub fn times_best(&self, index: usize) -> Option<TimesBest> {
+        let best = self.best()?;
+        // The best comes first of all, so each pair of the two is of it to the other.
+        let best_to_cell = self.paired.get(&(best, index))?.ratio;
+        let (low, high) = best_to_cell.simultaneous_interval(self.paired.len());
+        Some(TimesBest { ratio: (-best_to_cell.mean).exp(), interval: ((-high).exp(), (-low).exp()) })
     }
 
     fn is_better_by_ranges(&self, one: usize, other: usize) -> bool {
@@ -170,6 +195,26 @@ mod tests {
             cell("d", &with_noise(1.1, 4)),
         ];
         assert_eq!(places(&cells, Some(0.01)), [Some(1), Some(1), Some(3), Some(3)]);
+    }
+
+    #[test]
+    fn a_ratio_to_the_best_is_paired_and_its_interval_shuts_one_out_only_where_places_differ() {
+        let cells = [cell("a", &with_noise(1.0, 1)), cell("b", &with_noise(1.0005, 2)), cell("c", &with_noise(1.1, 3))];
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let comparisons = Comparisons::of(&cells, Headline::CpuPerRequest, None);
+        assert_eq!(comparisons.times_best(0), None);
+        let [level, worse] = [1, 2].map(|index| comparisons.times_best(index).unwrap());
+        let holds_one = |of: TimesBest| of.interval.0 <= 1.0 && 1.0 <= of.interval.1;
+        assert!(holds_one(level) && !comparisons.is_better(0, 1), "{level:?}");
+        assert!(!holds_one(worse) && comparisons.is_better(0, 2), "{worse:?}");
+        assert!((worse.ratio - 1.1).abs() < 0.005 && worse.interval.0 < worse.ratio, "{worse:?}");
+    }
+
+    #[test]
+    fn five_blocks_give_no_ratio_to_the_best() {
+        let cells = [cell("a", &[1.0; 5]), cell("b", &[2.0; 5])];
+        let cells: Vec<&Cell> = cells.iter().collect();
+        assert_eq!(Comparisons::of(&cells, Headline::CpuPerRequest, None).times_best(1), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     noise::Noise,
     number::{self, NONE},
     panel::Panel,
-    places::Comparisons,
+    places::{Comparisons, TimesBest},
     row::{Mode, Placement, Role, Verdict},
     run::{MachineInfo, ScenarioMeta, StackMeta},
     stats::Blocks,
@@ -148,6 +148,8 @@ pub struct Table {
     pub notes: Vec<Note>,
     /// How many trials were measured again, in a sentence; empty if none were.
     pub repeated: String,
+    /// Whether some line has a ratio to the best.
+    pub has_ratios: bool,
     /// On how many trials the figures rest that the table is ordered by; more than one number where stacks differ.
     pub trials: BTreeSet<usize>,
 }
@@ -171,6 +173,9 @@ pub struct Line {
     pub p99: Figure,
     /// Server's CPU per answer.
     pub server_us: Figure,
+    /// The figure that the table is ordered by over that of the best ranked stack, with its interval; a dash where the two
+    /// have too few blocks in common.
+    pub times_best: Figure,
     /// Store's.
     pub store_us: Figure,
     /// Client's.
@@ -215,6 +220,16 @@ impl Figure {
             format!("{bound}{}", number::duration_us(percentile.us))
         };
         Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range: None }
+    }
+
+    fn times(times: &TimesBest) -> Self {
+        let (low, high) = times.interval;
+        let range = format!("[{}–{}]", number::ratio(low), number::ratio(high));
+        Self { median: number::ratio(times.ratio), range: Some(range) }
+    }
+
+    fn words_only(words: &str) -> Self {
+        Self { median: words.to_owned(), range: None }
     }
 
     fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
@@ -273,17 +288,32 @@ fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
 /// One question of one panel, the cells in order.
 fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
     let Basis { stacks, meta, headline, floor } = *basis;
-    let places = Comparisons::of(cells, headline, floor).places();
+    let comparisons = Comparisons::of(cells, headline, floor);
+    let times_best: Vec<Option<TimesBest>> = (0..cells.len()).map(|index| comparisons.times_best(index)).collect();
+    let has_ratios = times_best.iter().any(Option::is_some);
     let mut notes: Vec<Note> = Vec::new();
     let how = |cell: &Cell| {
         let stack = stacks.iter().find(|stack| stack.name == cell.stack);
         stack.filter(|_| cell.role == Role::Stack).map_or("", |stack| card::how(stack, question.mode))
     };
-    let lines = cells.iter().zip(places).map(|(cell, place)| line(cell, place, how(cell), &mut notes)).collect();
+    let times_best = |index: usize| match &times_best[index] {
+        Some(times) => Figure::times(times),
+        None if comparisons.best() == Some(index) => Figure::words_only("1"),
+        None => Figure::words_only(NONE),
+    };
+    let ranks = comparisons.places();
+    let lines = cells.iter().enumerate().map(|(index, cell)| Line {
+        rank: ranks[index],
+        how: how(cell),
+        times_best: times_best(index),
+        ..line(cell, &mut notes)
+    });
+    let lines = lines.collect();
     Table {
         title: title(question, meta),
         headline,
         lines,
+        has_ratios,
         ceilings: ceilings(cells),
         notes,
         repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),
@@ -339,17 +369,19 @@ fn order(cells: &mut [&Cell], headline: Headline) {
     });
 }
 
-fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Note>) -> Line {
+/// What a cell says by itself.
+fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
     let marked = cell.verdict_trials < cell.trials;
     Line {
-        rank,
+        rank: None,
         name: marked_name(cell),
-        how,
+        how: "",
         rate: Figure::with_range(cell.rate, number::rate),
         ceiling_percent: Figure::median(cell.ceiling_share, number::percent),
         p50: Figure::percentile(cell.p50),
         p99: Figure::percentile(cell.p99),
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
+        times_best: Figure::words_only(NONE),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
         per_cpu_second: Figure::median(cell.per_cpu_second, number::rate),
