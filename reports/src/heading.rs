@@ -256,8 +256,8 @@ const RATIOS: &str = "× best: the figure that the table is ordered by over that
 /// What holds for every table, however many trials it rests on.
 const RULES: &[&str] = &[
     "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not the \
-     latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank falls among \
-     requests that were never answered.",
+     latency of the stack. They are taken from the merged histograms of the trials, never averaged; ≥ marks one whose rank falls \
+     among requests that were never answered, and (7 of 8) that only so many of the trials' histograms could be read.",
     "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
      command to threads or to a runtime of the other. Switches are the server's context switches per request.",
     "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \

@@ -15,7 +15,7 @@ use crate::{
     row::{Mode, Placement, Role, Verdict},
     run::{MachineInfo, ScenarioMeta, StackMeta},
     stats::Blocks,
-    summary::{Cell, Question, Spread},
+    summary::{Cell, Merged, Question, Spread},
 };
 
 mod ceilings;
@@ -202,7 +202,7 @@ pub struct Figure {
     /// The median, or a dash.
     pub median: String,
     /// In brackets, where there were several trials and it is shown: the interval of the median, or, from fewer trials
-    /// than make one, the range from the smallest to the largest.
+    /// than make one, the range from the smallest to the largest. Of a percentile: on how many of the trials it rests.
     pub range: Option<String>,
 }
 
@@ -214,12 +214,15 @@ impl Figure {
         Self { range, ..Self::median(spread, show) }
     }
 
-    fn percentile(percentile: Option<Percentile>) -> Self {
+    /// In brackets: how many of the trials' distributions it is of, if that is not all of them.
+    fn percentile(percentile: Option<Percentile>, merged: Merged) -> Self {
         let show = |percentile: Percentile| {
             let bound = if percentile.is_lower_bound { "≥ " } else { "" };
             format!("{bound}{}", number::duration_us(percentile.us))
         };
-        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range: None }
+        let is_partial = percentile.is_some() && merged.read < merged.answered;
+        let range = is_partial.then(|| format!("({} of {})", merged.read, merged.answered));
+        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range }
     }
 
     fn times(times: &TimesBest) -> Self {
@@ -378,8 +381,8 @@ fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
         how: "",
         rate: Figure::with_range(cell.rate, number::rate),
         ceiling_percent: Figure::median(cell.ceiling_share, number::percent),
-        p50: Figure::percentile(cell.p50),
-        p99: Figure::percentile(cell.p99),
+        p50: Figure::percentile(cell.p50, cell.merged),
+        p99: Figure::percentile(cell.p99, cell.merged),
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
         times_best: Figure::words_only(NONE),
         store_us: Figure::median(cell.store_us, number::cpu_us),

@@ -208,13 +208,20 @@ fn cells(line: &Line, table: &Table) -> Vec<Cell> {
     cells.extend([
         figure(&line.rate),
         two_lines(&line.ceiling_percent.median, &[&line.per_cpu_second.median]),
-        two_lines(&line.p50.median, &[&line.p99.median]),
+        percentiles(line),
         figure(&line.server_us),
         two_lines(&line.store_us.median, &[&line.client_us.median]),
         two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
     ]);
     cells
+}
+
+/// On how many of the trials they rest is rarely to be said, and has a third line then.
+fn percentiles(line: &Line) -> Cell {
+    let p99 = (line.p99.median != NONE).then_some(line.p99.median.as_str());
+    let lines = [Some(line.p50.median.as_str()), p99, line.p99.range.as_deref()];
+    Cell::new(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
 }
 
 fn split_at_bracket(text: &str) -> (&str, &str) {
