@@ -1,14 +1,19 @@
 //! The result file: everything one run of the load client found out, as JSON.
 //!
 //! This is the door between the client and whoever reads its results (the harness, the reports, a person with `jq`).
-//! The format is closed: an unknown field is an error, and [`SCHEMA`] changes whenever a field does.
+//! The format is closed: an unknown field is an error. Files of older versions stay readable ([`LoadResult::parse`]).
 
 use std::collections::BTreeMap;
 
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Name and version of the format.
+/// Name and version of the format. It changes whenever a field goes or means something else, or one comes that a reader
+/// has to know of; a field that readers may do without can come alone, with a default for the files that lack it.
 pub const SCHEMA: &str = "stackload-result/3";
+
+/// Every version that can be read. Since the first, fields came and none went: what older files lack has a default.
+const READABLE: [&str; 3] = ["stackload-result/1", "stackload-result/2", SCHEMA];
 
 /// One run of the client. All instants are monotonic; all figures are of the window unless their name says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +79,27 @@ pub struct LoadResult {
     pub cpus: Vec<CpuTicks>,
     /// What the client itself thinks of this run.
     pub verdict: ClientVerdict,
+}
+
+impl LoadResult {
+    /// Reads a result file of this version or an older one.
+    ///
+    /// # Errors
+    /// When it is of a version that is not known, or is no result file; names the version, or the line and the column.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        /// Read first and alone, so that another version is called that instead of an unknown field.
+        #[derive(Deserialize)]
+        struct Named {
+            schema: String,
+        }
+        let Named { schema } = serde_json::from_slice(text).context("this is no result file")?;
+        ensure!(
+            READABLE.contains(&schema.as_str()),
+            "this is `{schema}`, and this program reads `{}`",
+            READABLE.join("`, `")
+        );
+        serde_json::from_slice(text).with_context(|| format!("this is not what `{schema}` says"))
+    }
 }
 
 /// The load that was asked for.
@@ -216,7 +242,8 @@ pub struct Histograms {
 pub struct Censored {
     /// How many: sent, and in the open loop also those that were due and found no connection.
     pub count: u64,
-    /// The latter alone.
+    /// The latter alone. Files older than the open loop have none.
+    #[serde(default)]
     pub unsent: u64,
     /// Age of the youngest, in microseconds; 0 when there is none.
     pub age_min_us: u64,

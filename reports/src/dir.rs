@@ -1,7 +1,7 @@
 //! A run directory, read back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -28,7 +28,8 @@ pub struct Run {
     pub rows: Vec<Row>,
     /// The client's distributions, by [`Row::raw`], as far as they could be read.
     pub latencies: BTreeMap<String, Observed>,
-    /// What could not be read, each as `file:line: why`. A truncated last line is normal after a kill.
+    /// What could not be read and what to do about it, once for each reason: `file:line: why`, or `file:line and 7 more:
+    /// why`. A truncated last line is normal after a kill.
     pub warnings: Vec<String>,
 }
 
@@ -45,22 +46,32 @@ pub enum LoadError {
         error: io::Error,
     },
     /// `run.json` is not what its format says.
-    #[error("{} is not what its format says", path.display())]
+    #[error("{} is not what its format says{}", path.display(), remedy(made_by.as_deref()))]
     Meta {
         /// Which.
         path: PathBuf,
-        /// Why, with line and column.
+        /// The revision of the program that wrote it, as far as it tells.
+        made_by: Option<String>,
+        /// Why, with field, line and column.
         #[source]
-        error: serde_json::Error,
+        error: serde_path_to_error::Error<serde_json::Error>,
     },
     /// `run.json` has another format, or another version of it.
-    #[error("{}: this is `{found}`, and this program reads `{SCHEMA}`", path.display())]
+    #[error("{}: this is `{found}`, and this program reads `{SCHEMA}`{}", path.display(), remedy(made_by.as_deref()))]
     Schema {
         /// Which.
         path: PathBuf,
         /// What it calls itself.
         found: String,
+        /// The revision of the program that wrote it, as far as it tells.
+        made_by: Option<String>,
     },
+}
+
+fn remedy(made_by: Option<&str>) -> String {
+    made_by
+        .map(|revision| format!("; it was written by the program of revision {revision}: use that"))
+        .unwrap_or_default()
 }
 
 /// Loads run directories.
@@ -107,47 +118,87 @@ impl RunDir {
         }
         let path = &dir.join(RUN_FILE);
         let text = fs::read(path).map_err(|error| LoadError::Read { path: path.into(), error })?;
-        let broken = |error| LoadError::Meta { path: path.into(), error };
-        let Named { schema } = serde_json::from_slice(&text).map_err(broken)?;
+        let broken = |error| LoadError::Meta { path: path.into(), made_by: revision(&text), error };
+        let Named { schema } = parse(&text).map_err(broken)?;
         if schema != SCHEMA {
-            return Err(LoadError::Schema { path: path.into(), found: schema });
+            return Err(LoadError::Schema { path: path.into(), found: schema, made_by: revision(&text) });
         }
-        serde_json::from_slice(&text).map_err(broken)
+        parse(&text).map_err(broken)
+    }
+}
+
+/// Parses JSON; an error knows the field.
+fn parse<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
+}
+
+/// The revision that a `run.json` of whatever version names.
+fn revision(text: &[u8]) -> Option<String> {
+    let meta: serde_json::Value = serde_json::from_slice(text).ok()?;
+    Some(meta.get("git")?.get("revision")?.as_str()?.to_owned())
+}
+
+/// What could not be read: a place for each time, by the reason.
+#[derive(Debug, Default)]
+struct Warnings(Vec<(String, Vec<String>)>);
+
+impl Warnings {
+    fn add(&mut self, place: String, why: String) {
+        match self.0.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, places)) => places.push(place),
+            None => self.0.push((why, vec![place])),
+        }
+    }
+
+    /// One line for each reason.
+    fn lines(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().map(|(why, places)| match places.as_slice() {
+            [first, _, ..] => format!("{first} and {} more: {why}", places.len() - 1),
+            places => format!("{}: {why}", places.join("")),
+        })
     }
 }
 
 fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Observed> {
-    let mut found = BTreeMap::new();
+    let (mut found, mut unread) = (BTreeMap::new(), Warnings::default());
     for raw in rows.iter().filter(|row| row.verdict != Verdict::Failed).filter_map(|row| row.raw.as_ref()) {
         let path = dir.join(raw);
         match latency::load(&path) {
             Ok(latencies) => _ = found.insert(raw.clone(), latencies),
-            Err(error) => warnings.push(format!("{}: {error:#}; percentiles are those of the rows", path.display())),
+            Err(error) => {
+                unread.add(path.display().to_string(), format!("{error:#}; it is missing from the percentiles"))
+            }
         }
     }
+    warnings.extend(unread.lines());
     found
 }
 
 /// Bytes, not text: a line cut inside a character must not take the others with it.
 fn parse_rows(path: &Path, text: &[u8]) -> (Vec<Row>, Vec<String>) {
-    let (mut rows, mut warnings) = (Vec::new(), Vec::new());
-    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match serde_json::from_slice(line) {
-            Ok(row) => rows.push(row),
-            Err(error) => warnings.push(format!("{}:{}: {}", path.display(), index + 1, without_place(&error))),
+    let (mut rows, mut warnings) = (Vec::new(), Warnings::default());
+    let mut slots = HashSet::new();
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        let place = format!("{}:{}", path.display(), index + 1);
+        match Row::parse(line) {
+            Ok(row) if row.repeated || slots.insert(row.slot()) => rows.push(row),
+            Ok(row) => {
+                warnings.add(place, format!("a second row of {}; it is left out, remove one of the two", row.slot()))
+            }
+            // Each row is written with its line's end: what has none was cut off, and a resumed run drops it.
+            Err(error) if index + 1 == lines.len() => {
+                warnings.add(place, format!("{error}; `stackbench run --resume DIR` measures it again"));
+            }
+            Err(error) => {
+                warnings.add(
+                    place,
+                    format!("{error}; remove the line, and `stackbench run --resume DIR` measures it again"),
+                );
+            }
         }
     }
-    (rows, warnings)
-}
-
-/// The parser sees one line at a time and calls each the first.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&place).unwrap_or(&text).to_owned()
+    (rows, warnings.lines().collect())
 }
 
 #[cfg(test)]
@@ -188,9 +239,52 @@ mod tests {
         let stacks: Vec<&str> = run.rows.iter().map(|row| row.stack.as_str()).collect();
         assert_eq!(stacks, ["a", "c"]);
         assert_eq!(run.warnings.len(), 2);
-        assert!(run.warnings[0].contains("rows.jsonl:2: invalid type"), "{}", run.warnings[0]);
-        assert!(run.warnings[1].contains("rows.jsonl:4: EOF"), "{}", run.warnings[1]);
-        assert!(!run.warnings[1].contains("line 1"), "{}", run.warnings[1]);
+        let remedies =
+            ["; remove the line, and `stackbench run --resume DIR`", "; `stackbench run --resume DIR` measures"];
+        assert!(run.warnings[0].contains("rows.jsonl:2: column"), "{}", run.warnings[0]);
+        assert!(run.warnings[1].contains("rows.jsonl:4: column"), "{}", run.warnings[1]);
+        for (warning, remedy) in run.warnings.iter().zip(remedies) {
+            assert!(warning.contains(remedy) && !warning.contains("line 1"), "{warning}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_row_is_told_with_the_field() {
+        let line = serde_json::to_string(&sample::row("a")).unwrap();
+        let bad = line.replacen("\"threads\":3", "\"threads\":\"three\"", 1);
+        let run = RunDir::load(write(&sample::meta(), &format!("{bad}\n{line}\n")).path()).unwrap();
+        assert_eq!(run.rows.len(), 1);
+        assert!(
+            run.warnings[0].contains("field `server.threads`: invalid type: string \"three\""),
+            "{}",
+            run.warnings[0]
+        );
+    }
+
+    #[test]
+    fn a_second_row_of_a_trial_is_named_and_left_out() {
+        let line = |us: f64, repeated| {
+            let mut row = Row { repeated, ..sample::row("a") };
+            row.server.cpu_us_per_request = us;
+            serde_json::to_string(&row).unwrap()
+        };
+        let rows = [line(1.0, true), line(2.0, false), line(3.0, false)].join("\n");
+        let run = RunDir::load_rows(write(&sample::meta(), &rows).path()).unwrap();
+        let costs: Vec<f64> = run.rows.iter().map(|row| row.server.cpu_us_per_request).collect();
+        assert_eq!(costs, [1.0, 2.0]);
+        let expected = "rows.jsonl:3: a second row of `cache a cache_set async block 1`; it is left out";
+        assert!(run.warnings[0].contains(expected), "{:?}", run.warnings);
+    }
+
+    #[test]
+    fn what_keeps_many_files_from_being_read_is_said_once() {
+        let rows = [1, 2, 3].map(|trial| {
+            serde_json::to_string(&Row { trial, raw: Some(format!("raw/{trial}.json")), ..sample::row("a") }).unwrap()
+        });
+        let dir = write(&sample::meta(), &rows.join("\n"));
+        let run = RunDir::load(dir.path()).unwrap();
+        assert_eq!(run.warnings.len(), 1);
+        assert!(run.warnings[0].contains("raw/1.json and 2 more: No such file"), "{:?}", run.warnings);
     }
 
     #[test]
@@ -215,6 +309,7 @@ mod tests {
         let dir = write(&RunMeta { schema: "stackbench-run/9".to_owned(), ..sample::meta() }, "");
         let error = message(RunDir::load(dir.path()));
         assert!(error.contains("run.json") && error.contains("`stackbench-run/9`"), "{error}");
+        assert!(error.contains("the program of revision 0123456789abcdef: use that"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     dir::Run,
     number,
+    places::PLACE_TRIALS_MIN,
     row::{Placement, Row},
     run::ScenarioMeta,
     stats::{self, median},
@@ -170,21 +171,35 @@ pub fn holdings() -> &'static str {
 
 /// How to read the tables: the rules that every table of these sections rests on.
 pub fn reading(sections: &[Section]) -> Vec<String> {
-    let tables = sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
-    let trials: BTreeSet<usize> = tables.flat_map(|table| table.trials.iter().copied()).collect();
+    let tables = || sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
+    let trials: BTreeSet<usize> = tables().flat_map(|table| table.trials.iter().copied()).collect();
     let mut lines = spread(&trials);
+    lines.extend(tables().any(|table| table.has_ratios).then(|| RATIOS.to_owned()));
+    lines.extend(no_noise_floor(sections));
     lines.extend(RULES.iter().map(|rule| (*rule).to_owned()));
     lines
+}
+
+/// Says of a run without a floor what its places lack. The figures that sections are ordered by may differ, so that some
+/// have one and others do not.
+fn no_noise_floor(sections: &[Section]) -> Option<String> {
+    let without = sections.iter().find(|section| section.noise.floor.is_none())?;
+    let some =
+        if sections.iter().all(|section| section.noise.floor.is_none()) { "" } else { " for some of the tables" };
+    Some(format!(
+        "Beware: {}{some}. What the order of trials or the layout of memory does to one stack may pass for a difference of two.",
+        without.noise.absence()
+    ))
 }
 
 /// What stands in the brackets beside a median, and how places come about, for tables whose figures rest on these
 /// numbers of trials.
 fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
     let (few, enough): (Vec<usize>, Vec<usize>) = trials.iter().partition(|trials| **trials < stats::TRIALS_MIN);
-    let ranges = "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence. \
-                  Stacks whose ranges overlap share a place (#); a single trial gives no place.";
     if enough.is_empty() {
-        return vec![ranges.to_owned()];
+        let ranges =
+            "Figures are medians over trials with [min–max] beside them: a range, not an interval of confidence.";
+        return [Some(ranges.to_owned()), places_by_ranges(&few)].into_iter().flatten().collect();
     }
     let coverage = |trials: &usize| {
         let covered = median::coverage(*trials, median::rank(*trials));
@@ -199,30 +214,55 @@ fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
             coverages.join(", ")
         ),
         format!(
-            "Places (#) come from comparisons within blocks. A stack shares the place of the one it began with, unless \
-             the mean log-ratio of the two over at least {minimum} blocks differs from 0 by Student's t at 5 %, corrected \
-             after Holm for all pairs of the table, and by more than the noise floor."
+            "Places (#) come from comparisons within blocks: a stack's is one more than the stacks told apart from it as \
+             better, so one of wide spread may have a better place than one above it. Two stacks are told apart where the \
+             mean log-ratio over at least {minimum} blocks differs from 0 by Student's t at 5 %, corrected after Holm for \
+             all pairs of the table, and by more than the noise floor."
         ),
     ];
     if !few.is_empty() {
         lines.push(format!(
-            "Where a figure rests on fewer than {minimum} trials, the brackets hold the range [min–max], which is no interval, \
-             and stacks whose ranges overlap share a place; a single trial gives no place."
+            "Where a figure rests on fewer than {minimum} trials, the brackets hold the range [min–max], which is no interval."
         ));
+        lines.extend(places_by_ranges(&few));
     }
     lines
 }
 
+/// How places come about where there are too few blocks for a paired comparison, and how often chance alone gives some.
+fn places_by_ranges(trials: &[usize]) -> Option<String> {
+    let none = format!("Fewer than {PLACE_TRIALS_MIN} trials give no place (#).");
+    let chance = |trials: &usize| format!("{} % with {trials}", number::percent(stats::chance::ranges_apart(*trials)));
+    let chances: Vec<String> = trials.iter().filter(|trials| **trials >= PLACE_TRIALS_MIN).map(chance).collect();
+    if chances.is_empty() {
+        return (!trials.is_empty()).then_some(none);
+    }
+    Some(format!(
+        "With fewer than {} trials places (#) come from ranges: a stack's is one more than the stacks whose ranges are \
+         wholly better, by medians further apart than the noise floor. The ranges of two stacks that do not differ are apart \
+         by chance with a probability of {} trials, for each pair of them; it is not corrected for the number of pairs. \
+         {none}",
+        stats::TRIALS_MIN,
+        chances.join(", "),
+    ))
+}
+
+/// What stands in the column of ratios.
+const RATIOS: &str = "× best: the figure that the table is ordered by over that of its best ranked stack (1), as the \
+                      geometric mean of the ratios within blocks, with an interval. The intervals of a table hold all at \
+                      once with a probability of at least 95 %, whichever stack is the best (Bonferroni over all its pairs, \
+                      Student's t); so each is wider than one by itself would be. The noise floor is not in them.";
+
 /// What holds for every table, however many trials it rests on.
 const RULES: &[&str] = &[
     "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not the \
-     latency of the stack. They are taken from the merged histograms of the trials; ≥ marks one whose rank falls among \
-     requests that were never answered.",
+     latency of the stack. They are taken from the merged histograms of the trials, never averaged; ≥ marks one whose rank falls \
+     among requests that were never answered, and (7 of 8) that only so many of the trials' histograms could be read.",
     "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
      command to threads or to a runtime of the other. Switches are the server's context switches per request.",
     "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \
      loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the other way \
-     round: how many it answers for each second of CPU time. The rest is what these three leave of the time in which the \
+     round: how many it answers for each second of CPU time. The rest (a column of report.md) is what these three leave of the time in which the \
      machine's CPUs were busy, sampled by ticks: interrupts, other programs, and error.",
     "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on what a \
      request costs it; one that starved connections, erred or was disturbed is not ranked at all.",

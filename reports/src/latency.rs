@@ -9,8 +9,7 @@ use stackload::result::LoadResult;
 /// Reads the distributions of a client's result file.
 ///
 /// # Errors
-/// When the file cannot be read or is not one.
+/// When the file cannot be read, is of an unknown version or is none.
 pub fn load(path: &Path) -> Result<Observed> {
-    let result: LoadResult = serde_json::from_slice(&fs::read(path)?)?;
-    Observed::of(&result)
+    Observed::of(&LoadResult::parse(&fs::read(path)?)?)
 }

@@ -3,76 +3,98 @@
 //! Whatever makes two names of one stack differ (the order of trials, memory that lies elsewhere, the machine's mood)
 //! makes two stacks differ as well. A smaller difference than that is not the stacks'.
 
-use std::collections::BTreeSet;
-
 use crate::{
     dir::Run,
     number,
     row::{Placement, Row},
-    summary::{Cell, Question},
+    stats::{Blocks, LogRatio},
+    summary::{Cell, Question, Spread},
     table::Headline,
 };
 
 /// What the A/A pairs of a run say.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Noise {
-    /// The stacks that were measured under two names, in the order of the rows.
+    /// The stacks whose two names could be held against each other in some cell, in the order of the rows.
     pub stacks: Vec<String>,
-    /// The largest |ln(median of one name / median of the other)| of the figure that tables are ordered by, over all
-    /// cells of the run; none where no cell has a sound figure under both names.
+    /// Those that were measured under two names as well, and have sound figures under both in no block of any cell.
+    pub unsound: Vec<String>,
+    /// The largest difference of two names over all cells of the run, as a log-ratio; none where there is no difference.
     pub floor: Option<f64>,
 }
 
-/// The rows that tables are made from: those of a stack's own name. Names of A/A pairs beyond it are for the noise floor
-/// alone; a stack that has nothing but the two names of a pair stands under the first.
+/// The rows that tables are made from: those of a stack's own name. Second names of A/A pairs are for the noise floor
+/// alone.
 pub fn ordinary(rows: &[Row]) -> Vec<&Row> {
-    let named: BTreeSet<&str> = rows.iter().filter(|row| row.twin.is_none()).map(|row| row.stack.as_str()).collect();
-    let is_ordinary = |row: &&Row| match row.twin {
-        None => true,
-        Some(1) => !named.contains(row.stack.as_str()),
-        Some(_) => false,
-    };
-    rows.iter().filter(is_ordinary).collect()
+    rows.iter().filter(|row| row.twin.is_none()).collect()
 }
 
 impl Noise {
     /// Of the figure of a headline. Cells whose verdict forbids to rank that figure say nothing of it.
     pub fn of(run: &Run, headline: Headline) -> Self {
-        let mut stacks: Vec<String> = Vec::new();
-        let mut cells: Vec<(&Row, Question)> = Vec::new();
-        for row in run.rows.iter().filter(|row| row.twin == Some(2)) {
-            if !stacks.contains(&row.stack) {
-                stacks.push(row.stack.clone());
-            }
-            let question = Question::of(row);
-            if !cells.iter().any(|(other, asked)| *asked == question && key(other) == key(row)) {
-                cells.push((row, question));
+        let mut noise = Self::default();
+        for (example, question) in twice_measured(&run.rows) {
+            let of_cell = |row: &&Row| key(row) == key(example) && Question::of(row) == question;
+            let rows: Vec<&Row> = run.rows.iter().filter(of_cell).collect();
+            let [one, other] = [None, Some(SECOND)].map(|twin| figures(&rows, twin, headline));
+            match difference(&one, &other) {
+                Some(found) => {
+                    noise.floor = Some(noise.floor.map_or(found, |floor| floor.max(found)));
+                    add(&mut noise.stacks, &example.stack);
+                }
+                None => add(&mut noise.unsound, &example.stack),
             }
         }
-        let differences = cells.iter().filter_map(|(example, question)| {
-            let of_cell = |row: &&Row| key(row) == key(example) && Question::of(row) == *question;
-            let rows: Vec<&Row> = run.rows.iter().filter(of_cell).collect();
-            let (one, other) = (median(&first_name(&rows), headline)?, median(&named(&rows, Some(2)), headline)?);
-            Some((one / other).ln().abs())
-        });
-        let floor = differences.reduce(f64::max);
-        Self { stacks, floor }
+        noise.unsound.retain(|stack| !noise.stacks.contains(stack));
+        noise
     }
 
     /// For a heading.
     pub fn sentence(&self) -> String {
+        let Some(floor) = self.floor else { return format!("A/A: {}.", self.absence()) };
+        let without = match self.unsound.as_slice() {
+            [] => String::new(),
+            unsound => format!(" {} had no sound figures under both names.", listed(unsound)),
+        };
+        let percent = number::percent(floor.exp_m1());
         let stacks = listed(&self.stacks);
-        match self.floor {
-            _ if self.stacks.is_empty() => {
-                "A/A: no stack was measured under two names, so there is no noise floor.".to_owned()
-            }
-            None => format!("A/A: no cell of {stacks} has sound figures under both names, so there is no noise floor."),
-            Some(floor) => format!(
-                "A/A: two names of {stacks} differ by up to {} %; no smaller difference is counted.",
-                number::percent(floor.exp_m1())
-            ),
+        format!("A/A: two names of {stacks} differ by up to {percent} %; no smaller difference is counted.{without}")
+    }
+
+    /// Why there is no floor, where there is none.
+    pub fn absence(&self) -> String {
+        let why = match self.unsound.as_slice() {
+            [] => "no stack was measured under two names".to_owned(),
+            unsound => format!("no cell of {} has sound figures under both names", listed(unsound)),
+        };
+        format!("no noise floor was measured: {why}")
+    }
+}
+
+/// What [`Row::twin`] calls the second name of a stack.
+const SECOND: u8 = 2;
+
+/// The cells that have rows under a second name, each by one of these rows.
+fn twice_measured(rows: &[Row]) -> Vec<(&Row, Question)> {
+    let mut cells: Vec<(&Row, Question)> = Vec::new();
+    for row in rows.iter().filter(|row| row.twin == Some(SECOND)) {
+        let question = Question::of(row);
+        if !cells.iter().any(|(other, asked)| *asked == question && key(other) == key(row)) {
+            cells.push((row, question));
         }
     }
+    cells
+}
+
+/// By how much two names of one stack differ, over the blocks that both have. Places hold the mean of paired log-ratios
+/// against the floor, or with few blocks the medians; so the floor is the larger of what the two say, or what the medians
+/// say.
+fn difference(one: &Blocks, other: &Blocks) -> Option<f64> {
+    let common = |of: &Blocks, by: &Blocks| Spread::of(of.iter().filter(|(k, _)| by.contains_key(k)).map(|(_, v)| *v));
+    let (of_one, of_other) = (common(one, other)?, common(other, one)?);
+    let of_medians = (of_one.median / of_other.median).ln().abs();
+    let of_pairs = LogRatio::paired(one, other).map(|ratio| ratio.mean.abs());
+    Some(of_pairs.map_or(of_medians, |pairs| pairs.max(of_medians)))
 }
 
 /// What makes a cell besides its question.
@@ -80,19 +102,19 @@ fn key(row: &Row) -> (&str, &str, &str, Placement) {
     (&row.scenario, &row.stack, &row.store_name, row.placement)
 }
 
-fn named<'r>(rows: &[&'r Row], twin: Option<u8>) -> Vec<&'r Row> {
-    rows.iter().copied().filter(|row| row.twin == twin).collect()
+/// What the trials under one of the two names say by block, as far as it may be ranked and has a logarithm.
+fn figures(rows: &[&Row], twin: Option<u8>, headline: Headline) -> Blocks {
+    let of_name: Vec<&Row> = rows.iter().copied().filter(|row| row.twin == twin).collect();
+    let cell = Cell::of(&of_name, &Default::default()).filter(|cell| headline.ranks(cell.verdict));
+    let mut blocks = cell.map(|cell| headline.by_block(&cell).clone()).unwrap_or_default();
+    blocks.retain(|_, figure| *figure > 0.0);
+    blocks
 }
 
-fn first_name<'r>(rows: &[&'r Row]) -> Vec<&'r Row> {
-    let told = named(rows, Some(1));
-    if told.is_empty() { named(rows, None) } else { told }
-}
-
-/// Median of a figure that may be ranked and has a logarithm.
-fn median(rows: &[&Row], headline: Headline) -> Option<f64> {
-    let cell = Cell::of(rows, &Default::default()).filter(|cell| headline.ranks(cell.verdict))?;
-    headline.figure(&cell).map(|spread| spread.median).filter(|median| *median > 0.0)
+fn add(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -142,10 +164,51 @@ mod tests {
         );
     }
 
+    /// Costs by block under both names.
+    fn of_blocks(one: &[f64], other: &[f64]) -> Vec<Row> {
+        let rows = |twin, costs: &[f64]| {
+            (1..).zip(costs).map(|(trial, us)| Row { trial, ..row("may", twin, *us) }).collect::<Vec<_>>()
+        };
+        [rows(None, one), rows(Some(2), other)].concat()
+    }
+
     #[test]
-    fn a_first_name_may_be_told_and_then_the_stacks_own_rows_are_none_of_the_pair() {
-        let noise = noise(vec![row("may", None, 50.0), row("may", Some(1), 100.0), row("may", Some(2), 110.0)]);
-        assert!((noise.floor.unwrap() - 1.1_f64.ln()).abs() < 1e-12);
+    fn from_six_common_blocks_on_the_floor_is_the_larger_of_pairs_and_medians() {
+        let moods = [10.0, 20.0, 30.0, 40.0, 50.0, 60.0];
+        // Two names that differ in the outer blocks only: the medians are the same, and the pairs see it.
+        let outer = [11.0, 22.0, 30.0, 40.0, 55.0, 66.0];
+        let floor = noise(of_blocks(&moods, &outer)).floor.unwrap();
+        assert!((floor - 1.1_f64.ln() * 4.0 / 6.0).abs() < 1e-12, "{floor}");
+        // In the middle ones only: the medians differ by more than the pairs do on the mean.
+        let middle = [10.0, 20.0, 33.0, 44.0, 50.0, 60.0];
+        let floor = noise(of_blocks(&moods, &middle)).floor.unwrap();
+        assert!((floor - 1.1_f64.ln()).abs() < 1e-12, "{floor}");
+    }
+
+    #[test]
+    fn below_six_common_blocks_the_floor_is_that_of_the_medians() {
+        let floor = noise(of_blocks(&[10.0, 20.0, 30.0], &[11.0, 20.0, 33.0])).floor;
+        assert_eq!(floor, Some(0.0));
+    }
+
+    #[test]
+    fn a_block_that_one_name_lacks_counts_for_neither() {
+        let mut rows = of_blocks(&[10.0, 10.0, 10.0, 99.0, 99.0], &[10.0, 10.0, 10.0, 99.0, 99.0]);
+        rows.retain(|row| row.twin.is_none() || row.trial < 4);
+        assert_eq!(noise(rows.clone()).floor, Some(0.0));
+        rows.retain(|row| (row.trial == 1) == row.twin.is_none());
+        assert_eq!(noise(rows).floor, None, "no block in common");
+    }
+
+    #[test]
+    fn a_stack_that_says_nothing_of_noise_is_named_apart() {
+        let starved = Row { verdict: Verdict::Starved, ..row("tokio", Some(2), 40.0) };
+        let noise = noise(vec![row("may", None, 100.0), row("may", Some(2), 101.0), row("tokio", None, 40.0), starved]);
+        assert_eq!(
+            (noise.stacks.as_slice(), noise.unsound.as_slice()),
+            (&["may".to_owned()][..], &["tokio".to_owned()][..])
+        );
+        assert!(noise.sentence().ends_with("tokio had no sound figures under both names."), "{}", noise.sentence());
     }
 
     #[test]
@@ -155,7 +218,7 @@ mod tests {
         assert_eq!(unsound.floor, None);
         assert_eq!(
             unsound.sentence(),
-            "A/A: no cell of may has sound figures under both names, so there is no noise floor."
+            "A/A: no noise floor was measured: no cell of may has sound figures under both names."
         );
         let again = Row { repeated: true, verdict: Verdict::Noisy, ..row("may", Some(2), 200.0) };
         let repeated = noise(vec![row("may", None, 100.0), again, row("may", Some(2), 100.0)]);
@@ -166,13 +229,12 @@ mod tests {
     fn a_run_without_pairs_has_no_floor_and_says_so() {
         let noise = noise(vec![row("may", None, 100.0)]);
         assert_eq!(noise.floor, None);
-        assert_eq!(noise.sentence(), "A/A: no stack was measured under two names, so there is no noise floor.");
+        assert_eq!(noise.sentence(), "A/A: no noise floor was measured: no stack was measured under two names.");
     }
 
     #[test]
     fn tables_are_made_from_the_first_name() {
-        let rows =
-            [row("may", None, 1.0), row("may", Some(1), 2.0), row("may", Some(2), 3.0), row("smol", Some(1), 4.0)];
+        let rows = [row("may", None, 1.0), row("may", Some(2), 3.0), row("smol", None, 4.0)];
         let costs: Vec<f64> = ordinary(&rows).iter().map(|row| row.server.cpu_us_per_request).collect();
         assert_eq!(costs, [1.0, 4.0]);
     }

@@ -8,6 +8,10 @@ use crate::{
     table::{Headline, is_ranked},
 };
 
+/// With fewer trials than this, ranges are no ground for places: those of two stacks that do not differ are apart in one of
+/// three cases with two trials, and always with one.
+pub const PLACE_TRIALS_MIN: usize = 3;
+
 /// A paired comparison of two cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Paired {
@@ -15,6 +19,16 @@ struct Paired {
     ratio: LogRatio,
     /// Corrected for all the others of the table.
     p_value: f64,
+}
+
+/// A cell's figure beside that of the best of its table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimesBest {
+    /// The geometric mean of the ratios within blocks.
+    pub ratio: f64,
+    /// Both ends of its interval. All intervals of a table hold the true ratios at once with [`stats::CONFIDENCE`],
+    /// whichever of its cells is the best: the figures that they are made from choose it.
+    pub interval: (f64, f64),
 }
 
 /// The comparisons of one table: every ranked cell with every other.
@@ -48,21 +62,18 @@ impl<'c> Comparisons<'c> {
         Self { cells, headline, floor: floor.unwrap_or_default(), paired: paired.collect() }
     }
 
-    /// Places of the cells, which have to be in the order of their figures. Going down, a cell shares the place of the
-    /// one that the place began with, unless that one is better beyond chance and noise. A cell of a single trial has
-    /// none: it would claim more than was seen.
+    /// The place of each cell: one more than the cells that are better than it beyond chance and noise. So every
+    /// difference that a place tells of was tested, and a cell of wide spread may have a better place than one above it.
+    /// A cell of fewer trials than [`PLACE_TRIALS_MIN`] has none: it would claim more than was seen.
     pub fn places(&self) -> Vec<Option<usize>> {
-        let mut first: Option<usize> = None;
-        let places = self.cells.iter().enumerate().map(|(index, cell)| {
-            let spread = self.headline.figure(cell)?;
-            if !is_ranked(cell, self.headline) || spread.trials < 2 {
-                return None;
-            }
-            let begins = first.filter(|first| !self.is_better(*first, index)).unwrap_or(index);
-            first = Some(begins);
-            Some(begins + 1)
-        });
-        places.collect()
+        let has_place = |index: &usize| {
+            let cell = self.cells[*index];
+            let trials = self.headline.figure(cell).map_or(0, |spread| spread.trials);
+            is_ranked(cell, self.headline) && trials >= PLACE_TRIALS_MIN
+        };
+        let placed: Vec<usize> = (0..self.cells.len()).filter(has_place).collect();
+        let better = |index| placed.iter().filter(|other| self.is_better(**other, index)).count();
+        (0..self.cells.len()).map(|index| placed.contains(&index).then(|| 1 + better(index))).collect()
     }
 
     /// Whether the one cell is better than the other beyond chance and noise. Where the two have enough blocks in common
@@ -77,6 +88,21 @@ impl<'c> Comparisons<'c> {
         let paired = self.paired.get(&(one.min(other), one.max(other)))?;
         let one_to_other = if one < other { paired.ratio.mean } else { -paired.ratio.mean };
         Some(paired.p_value < stats::SIGNIFICANCE && self.gain(one_to_other) > self.floor)
+    }
+
+    /// The first of the ranked cells.
+    pub fn best(&self) -> Option<usize> {
+        self.cells.iter().position(|cell| is_ranked(cell, self.headline))
+    }
+
+    /// A ranked cell's ratio to the first of them; `None` where the two have too few blocks in common, and for the first
+    /// itself.
+    pub fn times_best(&self, index: usize) -> Option<TimesBest> {
+        let best = self.best()?;
+        // The best comes first of all, so each pair of the two is of it to the other.
+        let best_to_cell = self.paired.get(&(best, index))?.ratio;
+        let (low, high) = best_to_cell.simultaneous_interval(self.paired.len());
+        Some(TimesBest { ratio: (-best_to_cell.mean).exp(), interval: ((-high).exp(), (-low).exp()) })
     }
 
     fn is_better_by_ranges(&self, one: usize, other: usize) -> bool {
@@ -161,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_level_with_the_first_of_a_place_shares_it_and_the_next_begins_a_place() {
+    fn stacks_that_are_level_share_a_place_and_the_next_place_counts_them_all() {
         let cells = [
             cell("a", &with_noise(1.0, 1)),
             cell("b", &with_noise(1.0005, 2)),
@@ -169,6 +195,44 @@ mod tests {
             cell("d", &with_noise(1.1, 4)),
         ];
         assert_eq!(places(&cells, Some(0.01)), [Some(1), Some(1), Some(3), Some(3)]);
+    }
+
+    #[test]
+    fn a_ratio_to_the_best_is_paired_and_its_interval_shuts_one_out_only_where_places_differ() {
+        let cells = [cell("a", &with_noise(1.0, 1)), cell("b", &with_noise(1.0005, 2)), cell("c", &with_noise(1.1, 3))];
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let comparisons = Comparisons::of(&cells, Headline::CpuPerRequest, None);
+        assert_eq!(comparisons.times_best(0), None);
+        let [level, worse] = [1, 2].map(|index| comparisons.times_best(index).unwrap());
+        let holds_one = |of: TimesBest| of.interval.0 <= 1.0 && 1.0 <= of.interval.1;
+        assert!(holds_one(level) && !comparisons.is_better(0, 1), "{level:?}");
+        assert!(!holds_one(worse) && comparisons.is_better(0, 2), "{worse:?}");
+        assert!((worse.ratio - 1.1).abs() < 0.005 && worse.interval.0 < worse.ratio, "{worse:?}");
+    }
+
+    #[test]
+    fn five_blocks_give_no_ratio_to_the_best() {
+        let cells = [cell("a", &[1.0; 5]), cell("b", &[2.0; 5])];
+        let cells: Vec<&Cell> = cells.iter().collect();
+        assert_eq!(Comparisons::of(&cells, Headline::CpuPerRequest, None).times_best(1), None);
+    }
+
+    #[test]
+    fn a_wide_stack_that_is_level_with_both_is_behind_neither() {
+        let swayed = |factor: f64| {
+            let sway = [1.2, 0.85, 1.15, 0.9, 1.1, 0.95, 1.25, 0.8];
+            MOODS.iter().zip(sway).map(|(mood, sway)| mood * factor * sway).collect::<Vec<f64>>()
+        };
+        let field = [cell("a", &with_noise(1.0, 1)), cell("x", &with_noise(1.05, 2)), cell("wide", &swayed(1.06))];
+        assert!(field.is_sorted_by_key(|cell| cell.server_us.unwrap().median));
+        assert_eq!(places(&field, None), [Some(1), Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn two_trials_give_no_places_and_put_nobody_back() {
+        let few = cell("few", &[1.0, 1.1]);
+        assert_eq!(places(&[few.clone(), cell("b", &[5.0, 5.1])], None), [None, None]);
+        assert_eq!(places(&[few, cell("b", &[5.0, 5.1, 5.2])], None), [None, Some(1)]);
     }
 
     #[test]
@@ -225,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_median_that_the_pairs_contradict_begins_no_place() {
-        // `a` has the better median; by six of seven blocks `b` is cheaper, and so it may not be set behind.
+    fn where_the_pairs_contradict_the_medians_the_pairs_decide() {
+        // `a` has the better median; by six of seven blocks `b` is cheaper.
         let a = cell("a", &[10.0, 20.0, 30.0, 39.0, 50.0, 60.0, 70.0]);
         let b = cell("b", &[9.0, 18.0, 27.0, 40.0, 45.0, 54.0, 63.0]);
         assert!(a.server_us.unwrap().median < b.server_us.unwrap().median);
         let cells = [&a, &b];
         let comparisons = Comparisons::of(&cells, Headline::CpuPerRequest, None);
         assert_eq!(comparisons.is_better_by_pairs(1, 0), Some(true));
-        assert_eq!(comparisons.places(), [Some(1), Some(1)]);
+        assert_eq!(comparisons.places(), [Some(2), Some(1)]);
     }
 
     #[test]

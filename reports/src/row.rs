@@ -3,7 +3,7 @@
 //! Rows are the door between the harness and the reports. The format is closed (an unknown field is an error); the raw
 //! result file of the client, named by [`Row::raw`], holds what a row only sums up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ pub struct Row {
     pub scenario: String,
     /// Stack's name.
     pub stack: String,
-    /// Which name of an A/A pair this is: 2 for the second; null, or 1, for the first, which is the stack's own and that of
-    /// every ordinary row.
+    /// Which name of an A/A pair this is: 2 for the second; null for the first, which is the stack's own and that of every
+    /// ordinary row.
     pub twin: Option<u8>,
     /// What the stack is in the suite.
     pub role: Role,
@@ -106,6 +106,94 @@ pub struct Row {
     pub raw: Option<String>,
     /// The client's wrk report, relative to the run directory; null if there is none.
     pub wrk: Option<String>,
+}
+
+/// Why a line is no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}{}: {why}", in_field(field))]
+pub struct NoRow {
+    /// Where in the line, from 1.
+    pub column: usize,
+    /// The field, as a path (`server.threads`); empty where the line as a whole is none.
+    pub field: String,
+    /// Why.
+    pub why: String,
+}
+
+fn in_field(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!(", field `{field}`") }
+}
+
+impl Row {
+    /// Reads a line of `rows.jsonl`.
+    ///
+    /// # Errors
+    /// When it is no row of this version; names column and field. Which line it is, the caller knows.
+    pub fn parse(line: &[u8]) -> Result<Self, NoRow> {
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let row = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            NoRow::new(if path == "." { String::new() } else { path }, error.inner())
+        })?;
+        json.end().map_err(|error| NoRow::new(String::new(), &error))?;
+        Ok(row)
+    }
+
+    /// Which trial of a run this is a row of.
+    pub fn slot(&self) -> Slot {
+        Slot {
+            scenario: self.scenario.clone(),
+            stack: self.stack.clone(),
+            twin: self.twin,
+            request: self.request.clone(),
+            mode: self.mode,
+            step: self.step,
+            trial: self.trial,
+            placement: self.placement,
+            store_name: self.store_name.clone(),
+        }
+    }
+}
+
+impl NoRow {
+    /// The parser sees one line and calls it the first; that is taken off.
+    fn new(field: String, error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        Self { column: error.column(), field, why: text.strip_suffix(&place).unwrap_or(&text).to_owned() }
+    }
+}
+
+/// A trial of a run: a cell in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Slot {
+    scenario: String,
+    stack: String,
+    twin: Option<u8>,
+    request: String,
+    mode: Mode,
+    step: Option<u32>,
+    trial: u32,
+    placement: Placement,
+    store_name: String,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenario, stack, request, .. } = self;
+        let mode = match self.mode {
+            Mode::Sync => "sync",
+            Mode::Async => "async",
+        };
+        write!(f, "`{scenario} {stack} {request} {mode}")?;
+        if let Some(step) = self.step {
+            write!(f, " step {step}")?;
+        }
+        if let Some(twin) = self.twin {
+            write!(f, " A/A {twin}")?;
+        }
+        write!(f, " block {}`", self.trial)
+    }
 }
 
 /// Percentiles of raw latency, in microseconds.

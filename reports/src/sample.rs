@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
+
 use crate::{
     card::Card,
+    latency::Observed,
     row::{Cost, Latency, Mode, Placement, Role, Row, SCHEMA, Verdict},
     run::{
         GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreCeiling,
@@ -99,6 +102,18 @@ fn stack(name: &str) -> StackMeta {
         notes: String::new(),
         card: Some(Card { threads: "as many as --workers".to_owned(), ..Card::default() }),
     }
+}
+
+/// Latencies of answers and ages of requests without one, in microseconds, each so many times.
+pub fn latencies(answered: &[(u64, u64)], unanswered: &[(u64, u64)]) -> Observed {
+    let histogram = |values: &[(u64, u64)]| {
+        let mut histogram = Histogram::new(3).unwrap();
+        for (value, count) in values {
+            histogram.record_n(*value, *count).unwrap();
+        }
+        histogram
+    };
+    Observed::new(histogram(answered), histogram(unanswered), 0)
 }
 
 /// A good row of `cache_set`, async, first trial.

@@ -4,9 +4,11 @@
 //! - [`mod@median`]: the order-statistic interval of a median.
 //! - [`ratio`]: the mean log-ratio of two stacks over blocks, with Student's t.
 //! - [`mod@holm`]: p-values of many comparisons, corrected.
+//! - [`chance`]: what is to be expected where nothing differs.
 //!
 //! The unit is always the trial. Seconds within a window depend on each other, and nothing here is made from them.
 
+pub mod chance;
 pub mod holm;
 pub mod median;
 pub mod ratio;

@@ -64,6 +64,15 @@ impl Question {
     }
 }
 
+/// On how many distributions percentiles rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Trials whose distribution could be read.
+    pub read: usize,
+    /// Trials with answers.
+    pub answered: usize,
+}
+
 /// All trials of one stack under one question. Figures rest on the trials that did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
@@ -77,7 +86,9 @@ pub struct Cell {
     pub rate_by_block: Blocks,
     /// Share of the ceiling.
     pub ceiling_share: Option<Spread>,
-    /// Median latency.
+    /// Whose distributions the percentiles are of.
+    pub merged: Merged,
+    /// Median latency; none where no trial has its distribution.
     pub p50: Option<Percentile>,
     /// 99th percentile.
     pub p99: Option<Percentile>,
@@ -124,6 +135,11 @@ impl Cell {
         let by_block = |figure: fn(&Row) -> Option<f64>| {
             good.iter().filter_map(|row| Some((row.trial, figure(row)?))).collect::<Blocks>()
         };
+        let answered: Vec<&Row> = good.iter().copied().filter(|row| row.requests > 0).collect();
+        let of_row = |row: &&Row| latencies.get(row.raw.as_ref()?);
+        let read: Vec<&Observed> = answered.iter().filter_map(of_row).collect();
+        let observed = Observed::merged(read.iter().copied());
+        let percentile = |q| observed.as_ref()?.quantile(q);
         let server_us: fn(&Row) -> Option<f64> = |row| cost(row, &row.server);
         Some(Self {
             stack: worst.stack.clone(),
@@ -131,8 +147,9 @@ impl Cell {
             rate: spread(|row| Some(row.requests_per_sec)),
             rate_by_block: by_block(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
-            p50: quantile(&good, latencies, 0.5, |row| row.latency_us.p50),
-            p99: quantile(&good, latencies, 0.99, |row| row.latency_us.p99),
+            merged: Merged { read: read.len(), answered: answered.len() },
+            p50: percentile(0.5),
+            p99: percentile(0.99),
             server_us: spread(server_us),
             server_us_by_block: by_block(server_us),
             per_cpu_second: spread(|row| cost(row, &row.server).filter(|us| *us > 0.0).map(|us| US_PER_S / us)),
@@ -148,20 +165,6 @@ impl Cell {
             repeated: all.len() - rows.len(),
             reason: worst.error.clone().unwrap_or_else(|| worst.reason.clone()),
         })
-    }
-}
-
-/// A percentile over trials: of their merged distributions, or, where one of these is missing, the median of the
-/// trials' own.
-fn quantile(rows: &[&Row], latencies: &BTreeMap<String, Observed>, q: f64, own: fn(&Row) -> u64) -> Option<Percentile> {
-    let answered: Vec<&Row> = rows.iter().copied().filter(|row| row.requests > 0).collect();
-    let of_row = |row: &Row| latencies.get(row.raw.as_ref()?);
-    match answered.iter().map(|row| of_row(row)).collect::<Option<Vec<_>>>() {
-        Some(all) => Observed::merged(all)?.quantile(q),
-        None => {
-            let spread = Spread::of(answered.iter().map(|row| own(row) as f64))?;
-            Some(Percentile { us: spread.median, is_lower_bound: false })
-        }
     }
 }
 
@@ -231,6 +234,40 @@ mod tests {
         let with = Cell::of(&[&noisy, &good], &BTreeMap::new()).unwrap();
         assert_eq!(with, Cell { repeated: 1, ..without });
         assert_eq!(Cell::of(&[&noisy], &BTreeMap::new()), None);
+    }
+
+    /// Three trials whose latencies are these, in microseconds; of a trial without one there is no distribution.
+    fn cell_of_latencies(latencies: [Option<Observed>; 3]) -> Cell {
+        let raw = |trial: u32| format!("raw/{trial}.json");
+        let rows = [1, 2, 3].map(|trial| Row { trial, raw: Some(raw(trial)), ..sample::row("tokio") });
+        let read = (1..).zip(latencies).filter_map(|(trial, latencies)| Some((raw(trial), latencies?))).collect();
+        Cell::of(&rows.iter().collect::<Vec<_>>(), &read).unwrap()
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_merged_trials_and_no_average() {
+        let of = |us| Some(sample::latencies(&[(us, 100)], &[]));
+        let cell = cell_of_latencies([of(10), of(20), of(900)]);
+        assert_eq!(cell.merged, Merged { read: 3, answered: 3 });
+        assert_eq!((cell.p50.unwrap().us, cell.p99.unwrap().us), (20.0, 900.0));
+    }
+
+    #[test]
+    fn a_trial_without_its_distribution_is_missing_from_the_percentiles_and_the_others_are_not() {
+        let of = |us| Some(sample::latencies(&[(us, 100)], &[]));
+        let cell = cell_of_latencies([of(10), None, of(20)]);
+        assert_eq!(cell.merged, Merged { read: 2, answered: 3 });
+        assert_eq!((cell.p50.unwrap().us, cell.p99.unwrap().us), (10.0, 20.0));
+        let none = cell_of_latencies([None, None, None]);
+        assert_eq!((none.p50, none.p99, none.merged.read), (None, None, 0));
+    }
+
+    #[test]
+    fn a_rank_among_requests_without_an_answer_stays_a_lower_bound_when_merged() {
+        let starved = sample::latencies(&[(100, 50)], &[(1000, 50)]);
+        let cell = cell_of_latencies([Some(starved), Some(sample::latencies(&[(100, 100)], &[])), None]);
+        assert_eq!(cell.p50, Some(Percentile { us: 100.0, is_lower_bound: false }));
+        assert_eq!(cell.p99, Some(Percentile { us: 1000.0, is_lower_bound: true }));
     }
 
     #[test]

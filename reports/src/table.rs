@@ -11,11 +11,11 @@ use crate::{
     noise::Noise,
     number::{self, NONE},
     panel::Panel,
-    places::Comparisons,
+    places::{Comparisons, TimesBest},
     row::{Mode, Placement, Role, Verdict},
     run::{MachineInfo, ScenarioMeta, StackMeta},
     stats::Blocks,
-    summary::{Cell, Question, Spread},
+    summary::{Cell, Merged, Question, Spread},
 };
 
 mod ceilings;
@@ -118,6 +118,8 @@ pub struct Section {
     pub is_stepped: bool,
     /// What each stack holds whatever is asked of it; none in runs older than these figures.
     pub holdings: Vec<Holding>,
+    /// What two names of one stack say of the figure that the tables are ordered by.
+    pub noise: Noise,
 }
 
 /// The tables of one panel.
@@ -146,6 +148,8 @@ pub struct Table {
     pub notes: Vec<Note>,
     /// How many trials were measured again, in a sentence; empty if none were.
     pub repeated: String,
+    /// Whether some line has a ratio to the best.
+    pub has_ratios: bool,
     /// On how many trials the figures rest that the table is ordered by; more than one number where stacks differ.
     pub trials: BTreeSet<usize>,
 }
@@ -153,7 +157,7 @@ pub struct Table {
 /// One stack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Place; none where the verdict or the role forbids one, or where there is but one trial.
+    /// Place; none where the verdict or the role forbids one, or where there are too few trials.
     pub rank: Option<usize>,
     /// Stack's name, marked if it is not one of the compared.
     pub name: String,
@@ -169,6 +173,9 @@ pub struct Line {
     pub p99: Figure,
     /// Server's CPU per answer.
     pub server_us: Figure,
+    /// The figure that the table is ordered by over that of the best ranked stack, with its interval; a dash where the two
+    /// have too few blocks in common.
+    pub times_best: Figure,
     /// Store's.
     pub store_us: Figure,
     /// Client's.
@@ -195,7 +202,7 @@ pub struct Figure {
     /// The median, or a dash.
     pub median: String,
     /// In brackets, where there were several trials and it is shown: the interval of the median, or, from fewer trials
-    /// than make one, the range from the smallest to the largest.
+    /// than make one, the range from the smallest to the largest. Of a percentile: on how many of the trials it rests.
     pub range: Option<String>,
 }
 
@@ -207,12 +214,25 @@ impl Figure {
         Self { range, ..Self::median(spread, show) }
     }
 
-    fn percentile(percentile: Option<Percentile>) -> Self {
+    /// In brackets: how many of the trials' distributions it is of, if that is not all of them.
+    fn percentile(percentile: Option<Percentile>, merged: Merged) -> Self {
         let show = |percentile: Percentile| {
             let bound = if percentile.is_lower_bound { "≥ " } else { "" };
             format!("{bound}{}", number::duration_us(percentile.us))
         };
-        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range: None }
+        let is_partial = percentile.is_some() && merged.read < merged.answered;
+        let range = is_partial.then(|| format!("({} of {})", merged.read, merged.answered));
+        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range }
+    }
+
+    fn times(times: &TimesBest) -> Self {
+        let (low, high) = times.interval;
+        let range = format!("[{}–{}]", number::ratio(low), number::ratio(high));
+        Self { median: number::ratio(times.ratio), range: Some(range) }
+    }
+
+    fn words_only(words: &str) -> Self {
+        Self { median: words.to_owned(), range: None }
     }
 
     fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
@@ -246,6 +266,7 @@ fn section(run: &Run, part: &Part) -> Section {
         panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
         is_stepped: part.rows.iter().any(|row| row.step.is_some()),
         holdings: holdings::holdings(&part.rows, &run.rows),
+        noise,
     }
 }
 
@@ -270,17 +291,32 @@ fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
 /// One question of one panel, the cells in order.
 fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
     let Basis { stacks, meta, headline, floor } = *basis;
-    let places = Comparisons::of(cells, headline, floor).places();
+    let comparisons = Comparisons::of(cells, headline, floor);
+    let times_best: Vec<Option<TimesBest>> = (0..cells.len()).map(|index| comparisons.times_best(index)).collect();
+    let has_ratios = times_best.iter().any(Option::is_some);
     let mut notes: Vec<Note> = Vec::new();
     let how = |cell: &Cell| {
         let stack = stacks.iter().find(|stack| stack.name == cell.stack);
         stack.filter(|_| cell.role == Role::Stack).map_or("", |stack| card::how(stack, question.mode))
     };
-    let lines = cells.iter().zip(places).map(|(cell, place)| line(cell, place, how(cell), &mut notes)).collect();
+    let times_best = |index: usize| match &times_best[index] {
+        Some(times) => Figure::times(times),
+        None if comparisons.best() == Some(index) => Figure::words_only("1"),
+        None => Figure::words_only(NONE),
+    };
+    let ranks = comparisons.places();
+    let lines = cells.iter().enumerate().map(|(index, cell)| Line {
+        rank: ranks[index],
+        how: how(cell),
+        times_best: times_best(index),
+        ..line(cell, &mut notes)
+    });
+    let lines = lines.collect();
     Table {
         title: title(question, meta),
         headline,
         lines,
+        has_ratios,
         ceilings: ceilings(cells),
         notes,
         repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),
@@ -336,17 +372,19 @@ fn order(cells: &mut [&Cell], headline: Headline) {
     });
 }
 
-fn line(cell: &Cell, rank: Option<usize>, how: &'static str, notes: &mut Vec<Note>) -> Line {
+/// What a cell says by itself.
+fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
     let marked = cell.verdict_trials < cell.trials;
     Line {
-        rank,
+        rank: None,
         name: marked_name(cell),
-        how,
+        how: "",
         rate: Figure::with_range(cell.rate, number::rate),
         ceiling_percent: Figure::median(cell.ceiling_share, number::percent),
-        p50: Figure::percentile(cell.p50),
-        p99: Figure::percentile(cell.p99),
+        p50: Figure::percentile(cell.p50, cell.merged),
+        p99: Figure::percentile(cell.p99, cell.merged),
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
+        times_best: Figure::words_only(NONE),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
         per_cpu_second: Figure::median(cell.per_cpu_second, number::rate),

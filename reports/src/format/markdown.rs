@@ -89,15 +89,16 @@ fn draw_table(text: &mut String, table: &Table) {
     let mark =
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
     text.push_str(&format!("#### {} (by {})\n\n", table.title, table.headline.words()));
+    let (times_best, rule) = if table.has_ratios { (" × best |", "--:|") } else { ("", "") };
     text.push_str(&format!(
-        "| # | stack | mode | {} | % of ceiling | queueing p50 | queueing p99 | {} | requests per \
+        "| # | stack | mode |{times_best} {} | % of ceiling | queueing p50 | queueing p99 | {} | requests per \
          server-CPU-second | store µs/req | client µs/req | rest µs/req | peak RSS | switches/req | verdict \
-         |\n|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
+         |\n|--:|:--|:--|{rule}--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),
         mark(Headline::CpuPerRequest, "server CPU µs/req"),
     ));
     for line in &table.lines {
-        text.push_str(&table_line(line, table.headline));
+        text.push_str(&table_line(line, table));
     }
     text.push('\n');
     if !table.ceilings.is_empty() {
@@ -114,18 +115,21 @@ fn draw_table(text: &mut String, table: &Table) {
     }
 }
 
-fn table_line(line: &Line, headline: Headline) -> String {
+fn table_line(line: &Line, table: &Table) -> String {
     let figure = |figure: &Figure, of: Option<Headline>| {
-        let is_bold = of == Some(headline) && figure.median != NONE;
+        let is_bold = of == Some(table.headline) && figure.median != NONE;
         let median = if is_bold { format!("**{}**", figure.median) } else { figure.median.clone() };
         figure.range.as_ref().map_or_else(|| median.clone(), |range| format!("{median} {range}"))
     };
     let note = line.note.map(|number| format!(" [{number}]")).unwrap_or_default();
     let share = line.verdict_share.as_ref().map(|share| format!(" ({share})")).unwrap_or_default();
-    let cells = [
+    let mut cells = vec![
         line.rank.map(|rank| rank.to_string()).unwrap_or_default(),
         line.name.replace('|', "\\|"),
         line.how.to_owned(),
+    ];
+    cells.extend(table.has_ratios.then(|| figure(&line.times_best, None)));
+    cells.extend([
         figure(&line.rate, Some(Headline::Rate)),
         figure(&line.ceiling_percent, None),
         figure(&line.p50, None),
@@ -138,6 +142,6 @@ fn table_line(line: &Line, headline: Headline) -> String {
         figure(&line.rss, None),
         figure(&line.switches, None),
         format!("{}{share}{note}", line.verdict),
-    ];
+    ]);
     format!("| {} |\n", cells.join(" | "))
 }

@@ -45,6 +45,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        latency::Observed,
         row::{Role, Row, Verdict},
         sample,
     };
@@ -69,12 +70,20 @@ mod tests {
             broken.error = Some("exited with status 2 before it listened:\n  error: no such | flag".to_owned());
             rows.extend([broken, null, threads, tokio]);
         }
-        Run {
-            meta: sample::meta(),
-            rows,
-            latencies: BTreeMap::new(),
-            warnings: vec!["rows.jsonl:13: EOF while parsing".to_owned()],
-        }
+        let mut latencies = with_latencies(&mut rows);
+        latencies.remove("raw/thread-pool-2.json");
+        let warnings = vec!["raw/thread-pool-2.json: No such file or directory".to_owned()];
+        Run { meta: sample::meta(), rows, latencies, warnings }
+    }
+
+    /// Gives each row a result file, and what stands in it.
+    fn with_latencies(rows: &mut [Row]) -> BTreeMap<String, Observed> {
+        let of_row = |row: &mut Row| {
+            let raw = format!("raw/{}-{}.json", row.stack, row.trial);
+            row.raw = Some(raw.clone());
+            (raw, sample::latencies(&[(200_100, 98), (201_000, 2)], &[(100_000, 5)]))
+        };
+        rows.iter_mut().map(of_row).collect()
     }
 
     /// Eight blocks of three stacks, one of them under two names, on a machine that is in another mood in each block.
@@ -92,7 +101,8 @@ mod tests {
             rows.extend([row("may", 30.3, None), row("tokio", 30.0, None), row("tokio", 30.6, Some(2)), dear]);
             rows.extend((trial > 6).then_some(noisy));
         }
-        Run { meta: sample::meta(), rows, latencies: BTreeMap::new(), warnings: Vec::new() }
+        let latencies = with_latencies(&mut rows);
+        Run { meta: sample::meta(), rows, latencies, warnings: Vec::new() }
     }
 
     /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look
@@ -112,16 +122,17 @@ mod tests {
 
     #[test]
     fn a_terminal_of_120_columns_is_wide_enough() {
-        let mut run = run();
-        for row in &mut run.rows {
-            // As long as the longest name there is: `thread-per-connection`.
-            row.stack = format!("{:x<21}", row.stack);
-            row.requests_per_sec += 100_000.0;
-            row.server.cpu_us_per_request += 1_000.0;
-        }
-        let text = Format::Terminal.draw(&run);
-        for line in text.lines() {
-            assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+        for mut run in [run(), run_of_eight()] {
+            for row in &mut run.rows {
+                // As long as the longest name there is: `thread-per-connection`.
+                row.stack = format!("{:x<21}", row.stack);
+                row.requests_per_sec += 100_000.0;
+                row.server.cpu_us_per_request += 1_000.0;
+            }
+            let text = Format::Terminal.draw(&run);
+            for line in text.lines() {
+                assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
+            }
         }
     }
 

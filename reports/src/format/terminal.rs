@@ -153,20 +153,19 @@ fn grid(table: &Table) -> String {
     let mut grid = empty_grid();
     let mark =
         |headline, words: &str| if table.headline == headline { format!("{words} ◂") } else { words.to_owned() };
-    grid.set_header([
-        "#".to_owned(),
-        "stack".to_owned(),
+    let times_best = table.has_ratios.then(|| "× best".to_owned());
+    let names = ["#".to_owned(), "stack".to_owned()].into_iter().chain(times_best);
+    grid.set_header(names.chain([
         mark(Headline::Rate, "requests/s"),
-        "% of\nceiling".to_owned(),
+        "% of\nceiling,\nreq per\nCPU-s".to_owned(),
         "queueing\np50, p99".to_owned(),
         mark(Headline::CpuPerRequest, "server\nµs/req"),
-        "req per\nCPU-s".to_owned(),
         "store,\nclient\nµs/req".to_owned(),
         "peak RSS\nswitches".to_owned(),
         "verdict".to_owned(),
-    ]);
+    ]));
     for line in &table.lines {
-        grid.add_row(cells(line));
+        grid.add_row(cells(line, table));
     }
     let last = grid.column_count() - 1;
     drawn(grid, NAME_COLUMN + 1..last)
@@ -193,7 +192,7 @@ pub(super) fn drawn(mut grid: Grid, figures: Range<usize>) -> String {
 }
 
 /// What qualifies a name, a figure or a verdict goes to a second line: beside it, the table would not fit.
-fn cells(line: &Line) -> Vec<Cell> {
+fn cells(line: &Line, table: &Table) -> Vec<Cell> {
     let two_lines = |text: &str, more: &[&str]| {
         let more: Vec<&str> = more.iter().copied().filter(|part| !part.is_empty() && *part != NONE).collect();
         Cell::new(format!("{text}\n{}", more.join(" ")).trim_end())
@@ -203,18 +202,26 @@ fn cells(line: &Line) -> Vec<Cell> {
     let share = line.verdict_share.as_deref().unwrap_or_default();
     let note = line.note.map(|number| format!("[{number}]")).unwrap_or_default();
     let (name, role) = split_at_bracket(&line.name);
-    vec![
-        Cell::new(line.rank.map(|rank| rank.to_string()).unwrap_or_default()),
-        two_lines(name, &[role, line.how]),
+    let mut cells =
+        vec![Cell::new(line.rank.map(|rank| rank.to_string()).unwrap_or_default()), two_lines(name, &[role, line.how])];
+    cells.extend(table.has_ratios.then(|| figure(&line.times_best)));
+    cells.extend([
         figure(&line.rate),
-        figure(&line.ceiling_percent),
-        two_lines(&line.p50.median, &[&line.p99.median]),
+        two_lines(&line.ceiling_percent.median, &[&line.per_cpu_second.median]),
+        percentiles(line),
         figure(&line.server_us),
-        figure(&line.per_cpu_second),
         two_lines(&line.store_us.median, &[&line.client_us.median]),
         two_lines(&line.rss.median, &[&line.switches.median]),
         two_lines(verdict, &[argument, share, &note]),
-    ]
+    ]);
+    cells
+}
+
+/// On how many of the trials they rest is rarely to be said, and has a third line then.
+fn percentiles(line: &Line) -> Cell {
+    let p99 = (line.p99.median != NONE).then_some(line.p99.median.as_str());
+    let lines = [Some(line.p50.median.as_str()), p99, line.p99.range.as_deref()];
+    Cell::new(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
 }
 
 fn split_at_bracket(text: &str) -> (&str, &str) {

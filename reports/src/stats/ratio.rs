@@ -59,7 +59,14 @@ impl LogRatio {
 
     /// Both ends of the interval that covers the true log-ratio with [`CONFIDENCE`]: mean ± t·(standard error).
     pub fn interval(&self) -> (f64, f64) {
-        let t = self.student().inverse_cdf(f64::midpoint(CONFIDENCE, 1.0));
+        self.simultaneous_interval(1)
+    }
+
+    /// The same, wide enough that as many such intervals cover their log-ratios all at once with [`CONFIDENCE`]: each may
+    /// miss with an equal share of the rest (Bonferroni).
+    pub fn simultaneous_interval(&self, intervals: usize) -> (f64, f64) {
+        let misses = (1.0 - CONFIDENCE) / intervals as f64;
+        let t = self.student().inverse_cdf(1.0 - misses / 2.0);
         (self.mean - t * self.standard_error, self.mean + t * self.standard_error)
     }
 
@@ -132,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn welchs_degrees_of_freedom_lie_between_the_smaller_and_the_sum() {
+    fn welchs_degrees_of_freedom_are_his() {
         let own = LogRatio { mean: 1.0, standard_error: 3.0, freedom: 5.0 };
         let other = LogRatio { mean: 0.25, standard_error: 4.0, freedom: 7.0 };
         let difference = own.minus(&other);
@@ -224,11 +231,33 @@ mod tests {
         }
 
         #[test]
+        fn welchs_degrees_of_freedom_lie_between_the_smaller_and_the_sum(
+            (own, others) in (1e-6..10.0_f64, 1e-6..10.0_f64),
+            (m, n) in (1.0..50.0_f64, 1.0..50.0_f64),
+        ) {
+            let of = |standard_error, freedom| LogRatio { mean: 0.0, standard_error, freedom };
+            let freedom = of(own, m).minus(&of(others, n)).freedom;
+            prop_assert!(m.min(n) * (1.0 - 1e-9) <= freedom && freedom <= (m + n) * (1.0 + 1e-9), "{}", freedom);
+        }
+
+        #[test]
         fn a_factor_moves_the_interval_and_leaves_its_width((a, b) in figures(), factor in 0.1..10.0_f64) {
             let (low, high) = LogRatio::paired(&a, &b).unwrap().interval();
             let (moved_low, moved_high) = LogRatio::paired(&scaled(&a, factor), &b).unwrap().interval();
             prop_assert!((moved_low - low - factor.ln()).abs() < 1e-6);
             prop_assert!((moved_high - high - factor.ln()).abs() < 1e-6);
+        }
+
+        #[test]
+        fn one_of_many_intervals_holds_zero_exactly_where_bonferronis_p_value_is_above_five_per_cent(
+            (a, b) in figures(),
+            many in 1..200_usize,
+        ) {
+            let ratio = LogRatio::paired(&a, &b).unwrap();
+            let p_value = many as f64 * ratio.p_value();
+            prop_assume!((p_value - (1.0 - CONFIDENCE)).abs() > 1e-6);
+            let (low, high) = ratio.simultaneous_interval(many);
+            prop_assert_eq!(low <= 0.0 && 0.0 <= high, p_value > 1.0 - CONFIDENCE);
         }
 
         #[test]

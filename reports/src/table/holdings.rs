@@ -27,7 +27,7 @@ pub struct Holding {
 ///
 /// An idle connection is weighed once in a run, so its row may be of another section.
 pub fn holdings(rows: &[&Row], run: &[Row]) -> Vec<Holding> {
-    let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
+    let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed && !row.repeated).collect();
     if good.iter().all(|row| row.cold_start_ms.is_none() && row.server.pss_bytes.is_none()) {
         return Vec::new();
     }
@@ -42,7 +42,7 @@ fn holding(stack: &str, role: Role, rows: &[&Row], run: &[Row]) -> Holding {
     let of_stack: Vec<&Row> = rows.iter().copied().filter(|row| row.stack == stack).collect();
     let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(of_stack.iter().filter_map(|row| figure(row)));
     let is_loaded_alike = |row: &&Row| of_stack.iter().any(|own| own.connections == row.connections);
-    let weighed = run.iter().filter(|row| row.stack == stack).filter(is_loaded_alike);
+    let weighed = run.iter().filter(|row| row.stack == stack && !row.repeated).filter(is_loaded_alike);
     Holding {
         name: role_name(stack, role),
         cold_start: figure(spread(|row| row.cold_start_ms.map(|ms| ms * 1e3)), number::duration_us),
@@ -97,6 +97,18 @@ mod tests {
         let other = Row { idle_connection_bytes: None, ..sample::row("tokio") };
         let found = held(std::slice::from_ref(&other), &[smaller, elsewhere, other.clone()]);
         assert_eq!(found[0].idle_connection.median, "2.00 KiB");
+    }
+
+    #[test]
+    fn a_trial_that_was_measured_again_tells_nothing() {
+        let mut noisy = Row { repeated: true, cold_start_ms: Some(99.0), ..sample::row("tokio") };
+        noisy.idle_connection_bytes = Some(9e9);
+        let good = Row { cold_start_ms: Some(8.0), ..sample::row("tokio") };
+        let found = held(&[noisy.clone(), good.clone()], &[noisy, good]);
+        assert_eq!(
+            (found[0].cold_start.words(), found[0].idle_connection.words().as_str()),
+            ("8.00 ms".to_owned(), "2.50 KiB")
+        );
     }
 
     #[test]
