@@ -111,10 +111,12 @@ pub struct Cell {
     pub switches: Option<Spread>,
     /// Ceiling per second and where it comes from, of the first trial that has one.
     pub ceiling: Option<(f64, String)>,
-    /// The worst verdict of all trials.
+    /// What the cell's figures may be used for: see [`decisive`].
     pub verdict: Verdict,
     /// Trials with that verdict.
     pub verdict_trials: usize,
+    /// The verdicts of the others with how many have each, the worst first.
+    pub other_verdicts: Vec<(Verdict, usize)>,
     /// All trials, failed ones included.
     pub trials: usize,
     /// Noisy trials that were measured again, and that nothing else here rests on.
@@ -128,8 +130,7 @@ impl Cell {
     /// or none but those that were to be measured again.
     pub fn of(all: &[&Row], latencies: &BTreeMap<String, Observed>) -> Option<Self> {
         let rows: Vec<&Row> = all.iter().copied().filter(|row| !row.repeated).collect();
-        let worst =
-            rows.iter().copied().reduce(|a, b| if severity(b.verdict) > severity(a.verdict) { b } else { a })?;
+        let decisive = decisive(&rows)?;
         let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed).collect();
         let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(good.iter().filter_map(|row| figure(row)));
         let by_block = |figure: fn(&Row) -> Option<f64>| {
@@ -142,8 +143,8 @@ impl Cell {
         let percentile = |q| observed.as_ref()?.quantile(q);
         let server_us: fn(&Row) -> Option<f64> = |row| cost(row, &row.server);
         Some(Self {
-            stack: worst.stack.clone(),
-            role: worst.role,
+            stack: decisive.stack.clone(),
+            role: decisive.role,
             rate: spread(|row| Some(row.requests_per_sec)),
             rate_by_block: by_block(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
@@ -159,11 +160,12 @@ impl Cell {
             rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
             switches: spread(|row| per_answer(row, row.server.context_switches_per_request)),
             ceiling: good.iter().find_map(|row| Some((row.ceiling_per_sec?, row.ceiling_source.clone()?))),
-            verdict: worst.verdict,
-            verdict_trials: rows.iter().filter(|row| row.verdict == worst.verdict).count(),
+            verdict: decisive.verdict,
+            verdict_trials: rows.iter().filter(|row| row.verdict == decisive.verdict).count(),
+            other_verdicts: others(&rows, decisive.verdict),
             trials: rows.len(),
             repeated: all.len() - rows.len(),
-            reason: worst.error.clone().unwrap_or_else(|| worst.reason.clone()),
+            reason: decisive.error.clone().unwrap_or_else(|| decisive.reason.clone()),
         })
     }
 }
@@ -185,7 +187,35 @@ fn unexplained(row: &Row) -> Option<f64> {
     per_answer(row, row.box_us_per_request - explained).filter(|_| is_ours)
 }
 
-/// How much a verdict takes from a cell's figures; the worst of the trials is the cell's.
+/// The trial whose verdict is the cell's. What a stack did wrong once it may do again: of such trials the worst decides.
+/// What only keeps a figure from a rank (somebody else's pace, an unsteady or a noisy machine) is judged as the figures
+/// are, by the median trial: one disturbed trial of eight moves neither. Of two in the middle it is the worse one.
+fn decisive<'r>(rows: &[&'r Row]) -> Option<&'r Row> {
+    let mut by_severity = rows.to_vec();
+    // Stable: of equal trials the first.
+    by_severity.sort_by_key(|row| severity(row.verdict));
+    let worst = severity(by_severity.last()?.verdict);
+    if worst >= severity(Verdict::Starved) {
+        return by_severity.into_iter().find(|row| severity(row.verdict) == worst);
+    }
+    let median = severity(by_severity[by_severity.len() / 2].verdict);
+    by_severity.into_iter().find(|row| severity(row.verdict) == median)
+}
+
+/// How many trials have each other verdict, the worst first.
+fn others(rows: &[&Row], but: Verdict) -> Vec<(Verdict, usize)> {
+    let mut counts: Vec<(Verdict, usize)> = Vec::new();
+    for verdict in rows.iter().map(|row| row.verdict).filter(|verdict| *verdict != but) {
+        match counts.iter_mut().find(|(counted, _)| *counted == verdict) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((verdict, 1)),
+        }
+    }
+    counts.sort_by_key(|(verdict, _)| std::cmp::Reverse(severity(*verdict)));
+    counts
+}
+
+/// How much a verdict takes from a trial's figures.
 fn severity(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Ok => 0,
@@ -280,13 +310,28 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_verdict_of_the_trials_is_the_cells() {
+    fn what_a_stack_did_wrong_in_one_trial_is_the_cells_verdict() {
         let good = sample::row("tokio");
         let late = Row { verdict: Verdict::PeerLimitedBoth, reason: "late".to_owned(), ..good.clone() };
         let bad = Row { verdict: Verdict::Starved, reason: "16 served".to_owned(), ..good.clone() };
         let cell = Cell::of(&[&good, &bad, &late], &BTreeMap::new()).unwrap();
         assert_eq!((cell.verdict, cell.verdict_trials, cell.trials), (Verdict::Starved, 1, 3));
         assert_eq!(cell.reason, "16 served");
+        assert_eq!(cell.other_verdicts, [(Verdict::PeerLimitedBoth, 1), (Verdict::Ok, 1)]);
+    }
+
+    #[test]
+    fn what_only_disturbs_is_the_cells_verdict_where_it_is_the_median_trials() {
+        let of = |verdicts: &[Verdict]| {
+            let rows: Vec<Row> = verdicts.iter().map(|&verdict| Row { verdict, ..sample::row("tokio") }).collect();
+            Cell::of(&rows.iter().collect::<Vec<_>>(), &BTreeMap::new()).unwrap().verdict
+        };
+        let (ok, noisy, unsteady) = (Verdict::Ok, Verdict::Noisy, Verdict::Unsteady);
+        assert_eq!(of(&[ok, noisy, ok]), ok);
+        assert_eq!(of(&[ok, noisy]), noisy, "of two the worse");
+        assert_eq!(of(&[noisy, ok, unsteady]), unsteady);
+        assert_eq!(of(&[ok, ok, ok, ok, noisy, unsteady, unsteady]), ok);
+        assert_eq!(of(&[noisy]), noisy);
     }
 
     #[test]

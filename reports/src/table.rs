@@ -374,7 +374,6 @@ fn order(cells: &mut [&Cell], headline: Headline) {
 
 /// What a cell says by itself.
 fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
-    let marked = cell.verdict_trials < cell.trials;
     Line {
         rank: None,
         name: marked_name(cell),
@@ -392,9 +391,18 @@ fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
         rss: Figure::median(cell.rss_bytes, number::bytes),
         switches: Figure::median(cell.switches, number::ratio),
         verdict: verdict_word(cell.verdict).to_owned(),
-        verdict_share: marked.then(|| format!("{} of {}", cell.verdict_trials, cell.trials)),
+        verdict_share: verdict_share(cell),
         note: note(cell, notes),
     }
+}
+
+/// `5 of 8, 2 unsteady, 1 noisy`, where trials differ.
+fn verdict_share(cell: &Cell) -> Option<String> {
+    let mut share = format!("{} of {}", cell.verdict_trials, cell.trials);
+    for (verdict, trials) in &cell.other_verdicts {
+        share += &format!(", {trials} {}", verdict_word(*verdict));
+    }
+    (cell.verdict_trials < cell.trials).then_some(share)
 }
 
 /// A stack's name; what is none says what it is instead.

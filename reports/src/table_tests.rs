@@ -92,7 +92,7 @@ fn a_stack_that_starved_connections_is_behind_the_ranked_ones() {
     let table = only_table(&run(rows));
     assert_eq!(names(&table), [("fair", Some(1)), ("unfair", None)]);
     let unfair = &table.lines[1];
-    assert_eq!((unfair.verdict.as_str(), unfair.verdict_share.as_deref()), ("starved", Some("1 of 3")));
+    assert_eq!((unfair.verdict.as_str(), unfair.verdict_share.as_deref()), ("starved", Some("1 of 3, 2 ok")));
     assert_eq!(table.notes[unfair.note.unwrap() - 1].text, "1984 connections were never answered");
 }
 
