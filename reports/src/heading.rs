@@ -239,7 +239,8 @@ fn places_by_ranges(trials: &[usize]) -> Option<String> {
     }
     Some(format!(
         "With fewer than {} trials places (#) come from ranges: a stack's is one more than the stacks whose ranges are \
-         wholly better, by medians further apart than the noise floor. The ranges of two stacks that do not differ are apart \
+         wholly better, by medians further apart than the noise floor, so one of wide spread may have a better place than one \
+         above it. The ranges of two stacks that do not differ are apart \
          by chance with a probability of {} trials, for each pair of them; it is not corrected for the number of pairs. \
          {none}",
         stats::TRIALS_MIN,
