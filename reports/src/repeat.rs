@@ -47,7 +47,7 @@ pub struct RepeatedTable {
     pub title: String,
     /// The figure that is compared.
     pub headline: Headline,
-    /// The stack that the others are held against: [`REFERENCE`], or the first by name, of those that are ranked in both
+    /// The stack that the others are held against: `tokio`, or the first by name, of those that are ranked in both
     /// runs and have blocks enough.
     pub reference: String,
     /// The other stacks. A ratio of two stacks that stand in both panels is in the first of the two tables alone.
