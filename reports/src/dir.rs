@@ -78,9 +78,9 @@ fn remedy(made_by: Option<&str>) -> String {
 pub struct RunDir;
 
 impl RunDir {
-    /// Reads `run.json`, `rows.jsonl` and the client's result files of a run directory. A damaged row or result file
-    /// becomes a warning, because the others are still good; a run without rows is a run that was ended before its
-    /// first trial.
+    /// Reads `run.json`, `rows.jsonl` and the client's result files of a run directory. A damaged row or result file, or a
+    /// second row of a trial, becomes a warning, because the others are still good; a run without rows is a run that was
+    /// ended before its first trial.
     ///
     /// # Errors
     /// When `run.json` is missing or is not one.

@@ -7,9 +7,10 @@ use crate::{
     number,
     places::PLACE_TRIALS_MIN,
     row::{Placement, Row},
-    run::ScenarioMeta,
+    run::{ScenarioMeta, StoreKind},
     stats::{self, median},
     table::Section,
+    wall::WallTime,
 };
 
 /// Store, placement and load of a section, a line each.
@@ -125,13 +126,13 @@ pub fn provenance(run: &Run) -> Vec<String> {
         (Some(revision), _) => format!("revision {}", short(revision)),
         (None, _) => "source outside a repository".to_owned(),
     };
-    vec![
-        format!(
-            "Run started {}, {ended}{missing}. Command: `{}`; seed {}.",
-            meta.started,
-            meta.command.join(" "),
-            meta.seed
-        ),
+    let started = [format!(
+        "Run started {}, {ended}{missing}. Command: `{}`; seed {}.",
+        meta.started,
+        meta.command.join(" "),
+        meta.seed
+    )];
+    let of_machine = [
         format!(
             "Machine: {}, {} CPUs on {} physical cores, {} of memory, {}.",
             machine.cpu_model,
@@ -144,7 +145,9 @@ pub fn provenance(run: &Run) -> Vec<String> {
             "Programs: {source}, profile {} ({}), allocator {}.",
             meta.profile.name, meta.profile.settings, meta.allocator
         ),
-    ]
+    ];
+    let wall_time = WallTime::of(run).map(|wall| wall.sentence());
+    started.into_iter().chain(wall_time).chain(of_machine).collect()
 }
 
 /// Enough of a commit's name to find it.
@@ -170,13 +173,13 @@ pub fn holdings() -> &'static str {
 }
 
 /// How to read the tables: the rules that every table of these sections rests on.
-pub fn reading(sections: &[Section]) -> Vec<String> {
+pub fn reading(run: &Run, sections: &[Section]) -> Vec<String> {
     let tables = || sections.iter().flat_map(|section| &section.panels).flat_map(|panel| &panel.tables);
     let trials: BTreeSet<usize> = tables().flat_map(|table| table.trials.iter().copied()).collect();
     let mut lines = spread(&trials);
     lines.extend(tables().any(|table| table.has_ratios).then(|| RATIOS.to_owned()));
     lines.extend(no_noise_floor(sections));
-    lines.extend(RULES.iter().map(|rule| (*rule).to_owned()));
+    lines.extend([QUEUEING, HOW, cost(run.meta.store.kind), RANKED].map(str::to_owned));
     lines
 }
 
@@ -239,7 +242,8 @@ fn places_by_ranges(trials: &[usize]) -> Option<String> {
     }
     Some(format!(
         "With fewer than {} trials places (#) come from ranges: a stack's is one more than the stacks whose ranges are \
-         wholly better, by medians further apart than the noise floor. The ranges of two stacks that do not differ are apart \
+         wholly better, by medians further apart than the noise floor, so one of wide spread may have a better place than one \
+         above it. The ranges of two stacks that do not differ are apart \
          by chance with a probability of {} trials, for each pair of them; it is not corrected for the number of pairs. \
          {none}",
         stats::TRIALS_MIN,
@@ -253,17 +257,37 @@ const RATIOS: &str = "× best: the figure that the table is ordered by over that
                       once with a probability of at least 95 %, whichever stack is the best (Bonferroni over all its pairs, \
                       Student's t); so each is wider than one by itself would be. The noise floor is not in them.";
 
-/// What holds for every table, however many trials it rests on.
-const RULES: &[&str] = &[
-    "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); they are not the \
-     latency of the stack. They are taken from the merged histograms of the trials, never averaged; ≥ marks one whose rank falls \
-     among requests that were never answered, and (7 of 8) that only so many of the trials' histograms could be read.",
-    "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing the \
-     command to threads or to a runtime of the other. Switches are the server's context switches per request.",
-    "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the window. On \
-     loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the other way \
-     round: how many it answers for each second of CPU time. The rest (a column of report.md) is what these three leave of the time in which the \
-     machine's CPUs were busy, sampled by ticks: interrupts, other programs, and error.",
-    "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still ranked on what a \
-     request costs it; one that starved connections, erred or was disturbed is not ranked at all.",
-];
+/// What the percentiles are.
+const QUEUEING: &str = "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); \
+                        they are not the latency of the stack. They are taken from the merged histograms of the trials, never \
+                        averaged; ≥ marks one whose rank falls among requests that were never answered, and (7 of 8) that \
+                        only so many of the trials' histograms could be read.";
+
+/// The words beside a stack's name.
+const HOW: &str = "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing \
+                   the command to threads or to a runtime of the other. Switches are the server's context switches per \
+                   request.";
+
+/// What the columns of cost are. A store that was running already is not ours to count.
+fn cost(store: StoreKind) -> &'static str {
+    match store {
+        StoreKind::Embedded | StoreKind::Spawn => {
+            "CPU µs per request is the kernel's count for all processes of the server, the store or the client over the \
+             window. On loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the \
+             server's the other way round: how many it answers for each second of CPU time. The rest (a column of report.md) \
+             is what these three leave of the time in which the machine's CPUs were busy, sampled by ticks: interrupts, other \
+             programs, and error."
+        }
+        StoreKind::Url => {
+            "CPU µs per request is the kernel's count for all processes of the server or the client over the window. On \
+             loopback, much of the receive path runs in the sender. Requests per server-CPU-second are the server's the \
+             other way round: how many it answers for each second of CPU time. The store was given by its URL: what it costs \
+             is not known here, and so neither is what of the machine's busy time is left unexplained."
+        }
+    }
+}
+
+/// Who has a place.
+const RANKED: &str = "Only `ok` and `latency-bound` are ranked on speed. A stack that was paced by client or store is still \
+                      ranked on what a request costs it; one that starved connections, erred or was disturbed is not ranked \
+                      at all.";

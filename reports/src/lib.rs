@@ -10,6 +10,7 @@
 //! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
 //! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
 //!   ([`heading`]).
+//! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
@@ -37,6 +38,7 @@ mod sample;
 pub mod stats;
 pub mod summary;
 pub mod table;
+pub mod wall;
 
 pub use dir::{LoadError, Run, RunDir};
 pub use format::Format;

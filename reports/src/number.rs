@@ -42,6 +42,13 @@ pub fn seconds(value: f64) -> String {
     format!("{} s", (value * 1000.0).round() / 1000.0)
 }
 
+/// A long time, given in seconds: `50 min 12 s`.
+pub fn wall_time(seconds: f64) -> String {
+    let seconds = seconds.round();
+    let (minutes, rest) = ((seconds / 60.0).floor(), seconds % 60.0);
+    if minutes > 0.0 { format!("{minutes} min {rest} s") } else { format!("{rest} s") }
+}
+
 /// Bytes in binary units.
 pub fn bytes(value: f64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -107,6 +114,11 @@ mod tests {
     fn bytes_are_shown_in_binary_units() {
         assert_eq!(bytes(12.34 * 1024.0 * 1024.0), "12.3 MiB");
         assert_eq!(bytes(1000.0 * 1024.0 * 1024.0), "0.98 GiB");
+    }
+
+    #[test]
+    fn long_times_are_in_minutes_and_seconds() {
+        assert_eq!([42.4, 59.6, 3012.0].map(wall_time), ["42 s", "1 min 0 s", "50 min 12 s"]);
     }
 
     #[test]

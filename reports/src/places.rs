@@ -314,5 +314,7 @@ mod tests {
             (comparisons.is_better_by_pairs(0, 1), comparisons.is_better_by_pairs(1, 0)),
             (Some(true), Some(false))
         );
+        let slow = comparisons.times_best(1).unwrap();
+        assert!((slow.ratio - 1.0 / 1.1).abs() < 0.005 && slow.interval.1 < 1.0, "{slow:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! What is held against each other is what tables claim: the ratio of each stack to the first of its table, and which
 //! of two stacks is the better one. Figures themselves may move from run to run with the machine; a claim may not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     dir::Run,
@@ -11,17 +11,21 @@ use crate::{
     panel::Panel,
     places::Comparisons,
     row::Role,
-    stats::{self, LogRatio},
+    stats::{self, Blocks, LogRatio},
     summary::{Cell, Question},
     table::{self, Headline, Part, is_ranked},
 };
 
 mod same;
 
-pub use same::Refusal;
+pub use same::{Changes, Refusal};
 
 /// The share of run-to-run intervals that should contain 1: what each of them covers.
 pub const AIM: f64 = stats::CONFIDENCE;
+
+/// The stack that the others are held against where both runs have it: the dear one that runs measure under two names.
+/// Chosen before there are figures, because the best of a run is in part the luckiest, and falls back in the next.
+const REFERENCE: &str = "tokio";
 
 /// What two runs say of the same tables.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub struct Repeat {
     pub tables: Vec<RepeatedTable>,
     /// How many cells could not be held against each other, by reason and stack.
     pub left_out: BTreeMap<LeftOut, BTreeMap<String, usize>>,
-    /// Programs whose files differ between the two runs, by path: then it is not the same that was measured.
-    pub changed_programs: Vec<String>,
+    /// Programs and files that are not the same in both runs: then it is not the measuring alone that differs.
+    pub changes: Changes,
     /// What two names of one stack say, in each run, by figure.
     pub noise: Vec<[Noise; 2]>,
 }
@@ -43,11 +47,12 @@ pub struct RepeatedTable {
     pub title: String,
     /// The figure that is compared.
     pub headline: Headline,
-    /// The stack that the others are held against: the first of the first run's table that is ranked in both.
+    /// The stack that the others are held against: `tokio`, or the first by name, of those that are ranked in both
+    /// runs and have blocks enough.
     pub reference: String,
-    /// The other stacks.
+    /// The other stacks. A ratio of two stacks that stand in both panels is in the first of the two tables alone.
     pub ratios: Vec<RepeatedRatio>,
-    /// Pairs of stacks that differ significantly in at least one of the runs.
+    /// Pairs of stacks that differ significantly in at least one of the runs; those of both panels in the first alone.
     pub ordered_pairs: usize,
     /// Those of them that differ significantly the other way round in the other run: the better one of the first run,
     /// then the worse.
@@ -84,8 +89,8 @@ impl Repeat {
     /// When they are not two runs of the same on one machine, or have too little in common to say anything.
     pub fn of(first: &Run, second: &Run) -> Result<Self, Refusal> {
         same::ensure(first, second)?;
-        let changed_programs = same::changed_programs(first, second);
-        let mut repeat = Self { tables: Vec::new(), left_out: BTreeMap::new(), changed_programs, noise: Vec::new() };
+        let changes = Changes::of(&first.meta, &second.meta);
+        let mut repeat = Self { tables: Vec::new(), left_out: BTreeMap::new(), changes, noise: Vec::new() };
         let parts = table::parts(second);
         let mut headlines: Vec<Headline> = Vec::new();
         for part in table::parts(first) {
@@ -127,6 +132,7 @@ impl Repeat {
     fn add(&mut self, runs: [(&Run, &Part); 2]) {
         let [(first, part), _] = runs;
         let floors = runs.map(|(run, part)| Noise::of(run, part.headline).floor);
+        let mut counted: BTreeMap<&Question, Counted> = BTreeMap::new();
         for panel in part.panels(&first.meta.stacks) {
             let [asked, asked_again] = runs.map(|(run, part)| part.of_panel(panel, &run.meta.stacks));
             for (question, cells) in &asked {
@@ -134,10 +140,27 @@ impl Repeat {
                 let cells_again = again.map_or(&[][..], |(_, cells)| cells);
                 let pair = Pair { headline: part.headline, cells: [cells, cells_again], floors };
                 let title = title(panel, part, question);
-                self.tables.extend(pair.repeated(title, &mut self.left_out));
+                self.tables.extend(pair.repeated(title, counted.entry(*question).or_default()));
             }
         }
+        for (why, stack) in counted.into_values().flat_map(|counted| counted.left_out) {
+            *self.left_out.entry(why).or_default().entry(stack).or_default() += 1;
+        }
     }
+}
+
+/// What was counted of one question. Some stacks stand in both panels, and what is said of them in the second table is
+/// the same cells once more.
+#[derive(Debug, Default)]
+struct Counted {
+    ratios: BTreeSet<[String; 2]>,
+    pairs: BTreeSet<[String; 2]>,
+    left_out: BTreeSet<(LeftOut, String)>,
+}
+
+/// A key for a pair whichever of the two comes first.
+fn unordered(one: &str, other: &str) -> [String; 2] {
+    [one.min(other).to_owned(), one.max(other).to_owned()]
 }
 
 impl RepeatedTable {
@@ -166,46 +189,41 @@ struct Standing<'c> {
 }
 
 impl<'c> Pair<'c> {
-    /// `None` where not even two stacks are ranked in both runs.
-    fn repeated(
-        &self,
-        title: String,
-        left_out: &mut BTreeMap<LeftOut, BTreeMap<String, usize>>,
-    ) -> Option<RepeatedTable> {
-        let mut leave_out = |why, stack: &str| {
-            *left_out.entry(why).or_default().entry(stack.to_owned()).or_default() += 1;
-        };
-        let standings = self.standings(&mut leave_out);
-        let (reference, others) = standings.split_first()?;
+    /// `None` where no two stacks can be compared in both runs, or all that can were counted already.
+    fn repeated(&self, title: String, counted: &mut Counted) -> Option<RepeatedTable> {
+        let standings = self.standings(&mut counted.left_out);
+        let reference = self.reference(&standings)?;
         let mut ratios = Vec::new();
-        for other in others {
-            let ratio = |run: usize| {
-                let cell = |standing: &Standing| self.headline.by_block(self.cells[run][standing.at[run]]);
-                LogRatio::paired(cell(other), cell(reference))
-            };
+        for other in standings.iter().filter(|other| other.stack != reference.stack) {
+            let ratio = |run: usize| LogRatio::paired(self.blocks(other, run), self.blocks(&reference, run));
             match (ratio(0), ratio(1)) {
-                (Some(a), Some(b)) => {
+                (Some(a), Some(b)) if counted.ratios.insert(unordered(other.stack, reference.stack)) => {
                     let stack = other.stack.to_owned();
                     ratios.push(RepeatedRatio { stack, in_run: [a, b], change: b.minus(&a) });
                 }
-                _ => leave_out(LeftOut::FewBlocks, other.stack),
+                (Some(_), Some(_)) => {}
+                _ => _ = counted.left_out.insert((LeftOut::FewBlocks, other.stack.to_owned())),
             }
         }
-        let (ordered_pairs, reversed_pairs) = self.orders(&standings);
-        let reference = reference.stack.to_owned();
-        let headline = self.headline;
-        (!ratios.is_empty()).then_some(RepeatedTable {
-            title,
-            headline,
-            reference,
-            ratios,
-            ordered_pairs,
-            reversed_pairs,
-        })
+        let (ordered_pairs, reversed_pairs) = self.orders(&standings, &mut counted.pairs);
+        let is_new = !ratios.is_empty() || ordered_pairs > 0;
+        let (reference, headline) = (reference.stack.to_owned(), self.headline);
+        is_new.then_some(RepeatedTable { title, headline, reference, ratios, ordered_pairs, reversed_pairs })
+    }
+
+    /// Chosen by names, and by how many blocks there are: by no figure.
+    fn reference(&self, standings: &[Standing<'c>]) -> Option<Standing<'c>> {
+        let has_few = |of: &Standing| [0, 1].iter().any(|run| self.blocks(of, *run).len() < stats::TRIALS_MIN);
+        standings.iter().copied().min_by_key(|of| (has_few(of), of.stack != REFERENCE, of.stack))
+    }
+
+    fn blocks(&self, of: &Standing, run: usize) -> &Blocks {
+        self.headline.by_block(self.cells[run][of.at[run]])
     }
 
     /// The stacks that are ranked in both runs, in the order of the first one's table.
-    fn standings(&self, leave_out: &mut impl FnMut(LeftOut, &str)) -> Vec<Standing<'c>> {
+    fn standings(&self, left_out: &mut BTreeSet<(LeftOut, String)>) -> Vec<Standing<'c>> {
+        let mut leave_out = |why, stack: &str| _ = left_out.insert((why, stack.to_owned()));
         let [cells, again] = self.cells;
         let is_stack = |cell: &&Cell| cell.role == Role::Stack;
         let position = |stack: &str| again.iter().position(|cell| cell.stack == stack);
@@ -226,8 +244,9 @@ impl<'c> Pair<'c> {
         found
     }
 
-    /// How many pairs differ significantly in a run, and which of them the other way round in the other.
-    fn orders(&self, standings: &[Standing]) -> (usize, Vec<(String, String)>) {
+    /// How many pairs differ significantly in a run, and which of them the other way round in the other; of those that
+    /// were not counted yet.
+    fn orders(&self, standings: &[Standing], counted: &mut BTreeSet<[String; 2]>) -> (usize, Vec<(String, String)>) {
         let comparisons = [0, 1].map(|run| Comparisons::of(self.cells[run], self.headline, self.floors[run]));
         // In one run: whether the one is better than the other, as its table would have it.
         let is_better = |run: usize, one: &Standing, other: &Standing| {
@@ -236,6 +255,9 @@ impl<'c> Pair<'c> {
         let (mut ordered, mut reversed) = (0, Vec::new());
         for (index, one) in standings.iter().enumerate() {
             for other in &standings[index + 1..] {
+                if !counted.insert(unordered(one.stack, other.stack)) {
+                    continue;
+                }
                 let one_is_better = [0, 1].map(|run| is_better(run, one, other));
                 let other_is_better = [0, 1].map(|run| is_better(run, other, one));
                 ordered += usize::from(one_is_better.contains(&true) || other_is_better.contains(&true));

@@ -92,6 +92,9 @@ pub struct Row {
     pub pool: u32,
     /// Connections of the load.
     pub connections: u32,
+    /// Length of the warm-up before the window, in seconds; null in runs older than the field.
+    #[serde(default)]
+    pub warmup_s: Option<f64>,
     /// Length of the window, in seconds.
     pub window_s: f64,
     /// When the trial began, RFC 3339, UTC.

@@ -7,23 +7,24 @@ use crate::{
     card,
     dir::Run,
     heading,
-    latency::Percentile,
     noise::Noise,
-    number::{self, NONE},
+    number,
     panel::Panel,
-    places::{Comparisons, TimesBest},
+    places::Comparisons,
     row::{Mode, Placement, Role, Verdict},
     run::{MachineInfo, ScenarioMeta, StackMeta},
     stats::Blocks,
-    summary::{Cell, Merged, Question, Spread},
+    summary::{Cell, Question, Spread},
 };
 
 mod ceilings;
+mod figure;
 mod holdings;
 mod overview;
 mod parts;
 
 use ceilings::ceilings;
+pub use figure::Figure;
 pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
 pub(crate) use parts::{Part, parts};
@@ -196,50 +197,6 @@ pub struct Line {
     pub note: Option<usize>,
 }
 
-/// A figure as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Figure {
-    /// The median, or a dash.
-    pub median: String,
-    /// In brackets, where there were several trials and it is shown: the interval of the median, or, from fewer trials
-    /// than make one, the range from the smallest to the largest. Of a percentile: on how many of the trials it rests.
-    pub range: Option<String>,
-}
-
-impl Figure {
-    fn with_range(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
-        let range = spread.filter(|spread| spread.trials > 1);
-        let ends = |spread: Spread| spread.interval.map_or((spread.min, spread.max), |i| (i.low, i.high));
-        let range = range.map(ends).map(|(low, high)| format!("[{}–{}]", show(low), show(high)));
-        Self { range, ..Self::median(spread, show) }
-    }
-
-    /// In brackets: how many of the trials' distributions it is of, if that is not all of them.
-    fn percentile(percentile: Option<Percentile>, merged: Merged) -> Self {
-        let show = |percentile: Percentile| {
-            let bound = if percentile.is_lower_bound { "≥ " } else { "" };
-            format!("{bound}{}", number::duration_us(percentile.us))
-        };
-        let is_partial = percentile.is_some() && merged.read < merged.answered;
-        let range = is_partial.then(|| format!("({} of {})", merged.read, merged.answered));
-        Self { median: percentile.map_or_else(|| NONE.to_owned(), show), range }
-    }
-
-    fn times(times: &TimesBest) -> Self {
-        let (low, high) = times.interval;
-        let range = format!("[{}–{}]", number::ratio(low), number::ratio(high));
-        Self { median: number::ratio(times.ratio), range: Some(range) }
-    }
-
-    fn words_only(words: &str) -> Self {
-        Self { median: words.to_owned(), range: None }
-    }
-
-    fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
-        Self { median: spread.map_or_else(|| NONE.to_owned(), |spread| show(spread.median)), range: None }
-    }
-}
-
 /// Why some stacks have the verdict they have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -292,23 +249,16 @@ fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
 fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
     let Basis { stacks, meta, headline, floor } = *basis;
     let comparisons = Comparisons::of(cells, headline, floor);
-    let times_best: Vec<Option<TimesBest>> = (0..cells.len()).map(|index| comparisons.times_best(index)).collect();
-    let has_ratios = times_best.iter().any(Option::is_some);
     let mut notes: Vec<Note> = Vec::new();
     let how = |cell: &Cell| {
         let stack = stacks.iter().find(|stack| stack.name == cell.stack);
         stack.filter(|_| cell.role == Role::Stack).map_or("", |stack| card::how(stack, question.mode))
     };
-    let times_best = |index: usize| match &times_best[index] {
-        Some(times) => Figure::times(times),
-        None if comparisons.best() == Some(index) => Figure::words_only("1"),
-        None => Figure::words_only(NONE),
-    };
     let ranks = comparisons.places();
     let lines = cells.iter().enumerate().map(|(index, cell)| Line {
         rank: ranks[index],
         how: how(cell),
-        times_best: times_best(index),
+        times_best: Figure::times_best(&comparisons, index),
         ..line(cell, &mut notes)
     });
     let lines = lines.collect();
@@ -316,7 +266,7 @@ fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
         title: title(question, meta),
         headline,
         lines,
-        has_ratios,
+        has_ratios: (0..cells.len()).any(|index| comparisons.times_best(index).is_some()),
         ceilings: ceilings(cells),
         notes,
         repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),
@@ -383,7 +333,7 @@ fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
         p50: Figure::percentile(cell.p50, cell.merged),
         p99: Figure::percentile(cell.p99, cell.merged),
         server_us: Figure::with_range(cell.server_us, number::cpu_us),
-        times_best: Figure::words_only(NONE),
+        times_best: Figure::none(),
         store_us: Figure::median(cell.store_us, number::cpu_us),
         client_us: Figure::median(cell.client_us, number::cpu_us),
         per_cpu_second: Figure::median(cell.per_cpu_second, number::rate),

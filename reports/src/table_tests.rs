@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     row::Row,
-    run::{StackMeta, StepMeta},
+    run::{StackMeta, StepMeta, StoreKind},
     sample,
 };
 
@@ -340,10 +340,43 @@ fn from_six_trials_on_the_brackets_hold_the_interval_of_the_median() {
     assert_eq!(brackets(9), "[32.0–38.0]", "the outermost two are left out");
 }
 
+fn legend(run: &Run) -> String {
+    heading::reading(run, &sections(run)).join(" ")
+}
+
+#[test]
+fn the_legend_claims_no_cpu_of_a_store_that_was_given_by_its_url() {
+    let mut run = run(vec![row("a", 1, 1.0, 30.0)]);
+    assert!(legend(&run).contains("of the server, the store or the client"));
+    run.meta.store.kind = StoreKind::Url;
+    let text = legend(&run);
+    assert!(text.contains("of the server or the client") && !text.contains("what these three leave"), "{text}");
+}
+
+#[test]
+fn the_legend_says_that_no_noise_floor_was_measured_and_why() {
+    let mut rows = trials("a", [(1.0, 30.0), (1.0, 30.1), (1.0, 30.2)]);
+    assert!(
+        legend(&run(rows.clone()))
+            .contains("Beware: no noise floor was measured: no stack was measured under two names.")
+    );
+    rows.extend(rows.clone().into_iter().map(|row| Row { twin: Some(2), ..row }));
+    assert!(!legend(&run(rows)).contains("Beware"));
+}
+
+#[test]
+fn the_legend_gives_the_chance_that_ranges_of_so_few_trials_are_apart() {
+    let of = |trials: u32| legend(&run((1..=trials).map(|trial| row("a", trial, 1.0, 30.0)).collect()));
+    let three = of(3);
+    assert!(three.contains("with a probability of 10.0 % with 3 trials"), "{three}");
+    let two = of(2);
+    assert!(two.contains("Fewer than 3 trials give no place") && !two.contains("by chance"), "{two}");
+}
+
 #[test]
 fn the_legend_speaks_of_ranges_or_of_intervals_with_their_coverage_or_of_both() {
     let of = |stack: &str, trials: u32| (1..=trials).map(move |trial| row(stack, trial, 1.0, 30.0)).collect::<Vec<_>>();
-    let legend = |rows: Vec<Row>| heading::reading(&sections(&run(rows))).join(" ");
+    let legend = |rows: Vec<Row>| legend(&run(rows));
     let few = legend(of("a", 5));
     assert!(few.contains("a range, not an interval") && !few.contains("Student"), "{few}");
     let enough = legend(of("a", 8));

@@ -219,8 +219,7 @@ impl RowsFile {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let row = serde_json::from_slice(line).map_err(|error| {
-                let why = without_line(&error);
+            let row = Row::parse(line).map_err(|why| {
                 anyhow!("{name}:{}: this is no row ({why}); remove the line to measure that trial again", index + 1)
             })?;
             rows.push((index + 1, row));
@@ -242,11 +241,6 @@ impl RowsFile {
     pub fn first(&self) -> Option<&Row> {
         self.rows.first().map(|(_, row)| row)
     }
-}
-
-/// The parser sees one line at a time and calls each the first.
-fn without_line(error: &serde_json::Error) -> String {
-    error.to_string().replace(" at line 1 column", " at column")
 }
 
 #[cfg(test)]

@@ -413,6 +413,7 @@ impl Trial<'_> {
             workers: self.workers,
             pool: self.scenario.server.pool,
             connections: self.scenario.load.connections,
+            warmup_s: Some(self.scenario.warmup().as_secs_f64()),
             window_s: 0.0,
             started: jiff::Timestamp::now().to_string(),
             cpus: bench.cpus.by_process(),

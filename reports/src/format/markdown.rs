@@ -21,7 +21,7 @@ pub fn draw(run: &Run) -> String {
         text.push_str("There are no rows: the run ended before its first trial did.\n\n");
     }
     text.push_str("## How to read this\n\n");
-    bullets(&mut text, heading::reading(&sections).iter().map(String::as_str));
+    bullets(&mut text, heading::reading(run, &sections).iter().map(String::as_str));
     if !run.meta.stacks.is_empty() {
         cards::draw(&mut text, &run.meta.stacks);
     }

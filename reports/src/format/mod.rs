@@ -1,4 +1,5 @@
-//! Ways to draw a run. Adding one is one file here and one line in each of the two tables below.
+//! Ways to draw a run. Adding one is one file here, and below a line each in the modules, in [`Format`], in [`FORMATS`] and
+//! in [`Format::draw`].
 
 use crate::dir::Run;
 

@@ -5,8 +5,8 @@ use comfy_table::Table as Grid;
 use super::terminal::{drawn, empty_grid, wrapped};
 use crate::{
     number,
-    repeat::{AIM, LeftOut, Repeat, RepeatedRatio, RepeatedTable},
-    stats::LogRatio,
+    repeat::{AIM, Changes, LeftOut, Repeat, RepeatedRatio, RepeatedTable},
+    stats::{self, LogRatio},
 };
 
 /// Draws what two runs say of the same: a line for each table, the two sums, and every exception by name.
@@ -41,11 +41,14 @@ fn grid(repeat: &Repeat) -> String {
 
 fn intervals(repeat: &Repeat) -> String {
     let (all, good) = (repeat.intervals(), repeat.containing_one());
-    let share = good as f64 / all as f64;
+    let share = number::percent(good as f64 / all as f64);
+    let expected = match stats::chance::holding(all) {
+        (least, most) if least == most => least.to_string(),
+        (least, most) => format!("{least} to {most}"),
+    };
     format!(
-        "{good} of {all} run-to-run ratio intervals contain 1: {} % (aim: at least {:.0} %).",
-        number::percent(share),
-        100.0 * AIM
+        "{good} of {all} run-to-run ratio intervals contain 1: {share} %. Of {all} intervals {expected} are to be expected when \
+         nothing but chance differs."
     )
 }
 
@@ -68,7 +71,8 @@ fn exceptions(repeat: &Repeat) -> Vec<String> {
     repeat.tables.iter().flat_map(of_table).collect()
 }
 
-/// `…: tokio costs 1.25 times as much as may in the first run and 1.31 in the second: a change of 1.05 [1.01–1.09].`
+/// `…: server CPU per request of smol is 1.25 times that of tokio in the first run and 1.31 times in the second: a ratio
+/// of 1.048 [1.010–1.087] between the runs.`
 fn moved(ratio: &RepeatedRatio, table: &RepeatedTable) -> String {
     let times = |log: f64| number::ratio(log.exp());
     let with_interval = |change: &LogRatio| {
@@ -97,7 +101,9 @@ fn remarks(repeat: &Repeat) -> Vec<String> {
     let mut lines = vec![format!(
         "A ratio interval: by how much a stack's mean log-ratio to the one it is held against differs between the runs \
          ({:.0} %, Student's t with Welch's degrees of freedom). Pairs are ordered as places are: paired, corrected after \
-         Holm within the table, beyond the run's noise floor.",
+         Holm within the table, beyond the run's noise floor. Two stacks of both panels are counted in the first alone. What is \
+         to be expected: the central 95 % of the binomial distribution, as if the intervals were independent; those held \
+         against one stack are not quite, and spread a little further.",
         100.0 * AIM
     )];
     for noise in &repeat.noise {
@@ -110,12 +116,14 @@ fn remarks(repeat: &Repeat) -> Vec<String> {
         let stacks: Vec<String> = stacks.iter().map(|(stack, cells)| format!("{stack} {cells}")).collect();
         lines.push(format!("Left out, {}: {cells} cells ({}).", reason(*why), stacks.join(", ")));
     }
-    if !repeat.changed_programs.is_empty() {
-        lines.push(format!(
-            "Warning: these programs are not the same in both runs, so that it is not the measuring alone that differs: {}.",
-            repeat.changed_programs.join(", ")
-        ));
-    }
+    let Changes { programs, inputs, one_run_only } = &repeat.changes;
+    let warnings = [
+        ("these programs are not the same in both runs, so that it is not the measuring alone that differs", programs),
+        ("these files are not the same in both runs, and may change what is measured", inputs),
+        ("only one of the runs knows these programs and files", one_run_only),
+    ];
+    let warnings = warnings.iter().filter(|(_, paths)| !paths.is_empty());
+    lines.extend(warnings.map(|(what, paths)| format!("Warning: {what}: {}.", paths.join(", "))));
     lines
 }
 

@@ -33,7 +33,7 @@ pub fn draw(run: &Run) -> String {
     if run.rows.is_empty() {
         text.push_str("There are no rows: the run ended before its first trial did.\n\n");
     }
-    for line in heading::reading(&sections) {
+    for line in heading::reading(run, &sections) {
         text.push_str(&wrapped("", &line));
     }
     text.push('\n');

@@ -1,12 +1,12 @@
 //! Whether two runs are two runs of the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     dir::Run,
     number,
     row::Placement,
-    run::{MachineInfo, RequestMeta, ScenarioMeta},
+    run::{MachineInfo, RequestMeta, RunMeta, ScenarioMeta},
     stats,
     table::Part,
 };
@@ -78,6 +78,7 @@ pub(super) fn ensure(first: &Run, second: &Run) -> Result<(), Refusal> {
         ensure_equal(&format!("the machine ({what})"), &of(&a.machine), &of(&b.machine))?;
     }
     ensure_equal("placement", placement_word(a.placement), placement_word(b.placement))?;
+    ensure_equal("the CPUs of each process", &cpus(first), &cpus(second))?;
     ensure_equal("the store", &a.store.name, &b.store.name)?;
     ensure_equal("scenarios", &names(&a.scenarios), &names(&b.scenarios))?;
     for scenario in &a.scenarios {
@@ -96,23 +97,61 @@ pub(super) fn ensure(first: &Run, second: &Run) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Program files that both runs know and that differ, by path.
-pub(super) fn changed_programs(first: &Run, second: &Run) -> Vec<String> {
-    let (a, b) = (&first.meta.binaries, &second.meta.binaries);
-    let is_changed = |(path, hash): &(&String, &String)| b.get(*path).is_some_and(|other| other != *hash);
-    a.iter().filter(is_changed).map(|(path, _)| path.clone()).collect()
+/// Programs and files that are not the same in both runs, by path. What was measured may differ by them; how much, the
+/// ratios show, so they are named and the runs compared all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Programs that both runs know and that differ.
+    pub programs: Vec<String>,
+    /// Files of scenarios and stacks that both runs know and that differ.
+    pub inputs: Vec<String>,
+    /// Programs and files that only one of the runs knows.
+    pub one_run_only: Vec<String>,
+}
+
+impl Changes {
+    pub(super) fn of(first: &RunMeta, second: &RunMeta) -> Self {
+        let programs = differing(&first.binaries, &second.binaries);
+        // Older runs did not record their files, which says nothing of them.
+        let are_recorded = !first.inputs.is_empty() && !second.inputs.is_empty();
+        let inputs = if are_recorded { differing(&first.inputs, &second.inputs) } else { Differing::default() };
+        let one_run_only = [programs.one_run_only, inputs.one_run_only].concat();
+        Self { programs: programs.changed, inputs: inputs.changed, one_run_only }
+    }
+}
+
+/// Paths by whose hashes two runs differ.
+#[derive(Default)]
+struct Differing {
+    changed: Vec<String>,
+    one_run_only: Vec<String>,
+}
+
+fn differing(first: &BTreeMap<String, String>, second: &BTreeMap<String, String>) -> Differing {
+    let paths: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
+    let mut differing = Differing::default();
+    for path in paths {
+        match (first.get(path), second.get(path)) {
+            (Some(one), Some(other)) if one == other => {}
+            (Some(_), Some(_)) => differing.changed.push(path.clone()),
+            _ => differing.one_run_only.push(path.clone()),
+        }
+    }
+    differing
 }
 
 /// Something that has to be the same: its name, and what it is, in words.
 type Told<T> = (&'static str, fn(&T) -> String);
 
 /// What tells machines apart, in words and as text. What changes by itself, such as the load, is not of it.
-const MACHINE: [Told<MachineInfo>; 5] = [
+const MACHINE: [Told<MachineInfo>; 7] = [
     ("host", |machine| machine.host.clone()),
     ("processor", |machine| machine.cpu_model.clone()),
     ("CPUs", |machine| machine.cpus.to_string()),
     ("physical cores", |machine| machine.physical_cores.to_string()),
     ("kernel", |machine| machine.kernel.clone()),
+    ("governor", |machine| machine.governor.clone().unwrap_or_else(|| "none".to_owned())),
+    ("net.core.somaxconn", |machine| machine.somaxconn.to_string()),
 ];
 
 /// What has to be the same in a scenario. The number of blocks need not.
@@ -132,6 +171,16 @@ fn ensure_equal(what: &str, first: &str, second: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::Different { what: what.to_owned(), first: first.to_owned(), second: second.to_owned() })
+}
+
+/// Which CPUs each process was bound to. They are those of the placement, the same in every row.
+fn cpus(run: &Run) -> String {
+    let of_row = run.rows.first().map(|row| &row.cpus);
+    let words = of_row
+        .into_iter()
+        .flatten()
+        .map(|(process, cpus)| format!("{process} {}", listed(cpus.iter().map(u32::to_string))));
+    listed(words)
 }
 
 fn names(scenarios: &[ScenarioMeta]) -> String {

@@ -58,16 +58,6 @@ fn figure(spread: Option<Spread>, show: fn(f64) -> String) -> Figure {
     if is_one { Figure::median(spread, show) } else { Figure::with_range(spread, show) }
 }
 
-impl Figure {
-    /// The median and, where there is one, the range.
-    pub fn words(&self) -> String {
-        match &self.range {
-            Some(range) => format!("{} {range}", self.median),
-            None => self.median.clone(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
