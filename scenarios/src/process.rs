@@ -52,7 +52,7 @@ pub struct Start<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// Working directory.
     pub cwd: &'a Path,
-    /// CPUs it may use; empty for all.
+    /// CPUs it may use; where the harness itself may run, if empty.
     pub cpus: &'a [u32],
     /// Where its stderr (and what follows the first line of its stdout) goes.
     pub log: PathBuf,
@@ -95,6 +95,7 @@ impl Process {
     fn launch(start: &Start, capture: Option<File>, guard: &Guard) -> Result<Self> {
         let (program, arguments) = start.command.split_first().context("an empty command line")?;
         let log = File::create(&start.log).with_context(|| format!("cannot write {}", start.log.display()))?;
+        let stdout_log = log.try_clone()?;
         let mut command = Command::new(program);
         let token = guard.child_token();
         command
@@ -110,23 +111,42 @@ impl Process {
         let spawned = placement::on_cpus(start.cpus, || command.spawn())?;
         let mut child = spawned.with_context(|| format!("cannot start `{program}`"))?;
         guard.watch(child.id());
-        let exited = exit_descriptor(child.id())?;
+        let exited = match exit_descriptor(child.id()) {
+            Ok(exited) => exited,
+            Err(error) => {
+                end_group(&mut child, &token, guard);
+                return Err(error).with_context(|| format!("cannot watch `{program}`"));
+            }
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (tell_first_line, first_line) = mpsc::channel();
-        let stdout_log = log.try_clone()?;
-        let stderr = child.stderr.take().context("stderr is piped")?;
-        let mut readers = vec![thread::spawn(move || drain(stderr, log))];
-        readers.extend(child.stdout.take().map(|stdout| {
-            thread::spawn(move || {
+        let mut process = Self {
+            child,
+            exited,
+            guard: guard.clone(),
+            token,
+            strays: Vec::new(),
+            log: start.log.clone(),
+            first_line,
+            readers: Vec::new(),
+            stopped: false,
+        };
+        // From here on an error drops the process, which ends it.
+        if let Some(stderr) = stderr {
+            process.readers.push(thread::Builder::new().spawn(move || drain(stderr, log))?);
+        }
+        if let Some(stdout) = stdout {
+            let read = move || {
                 let mut stdout = BufReader::new(stdout);
                 let mut line = Vec::new();
                 if stdout.by_ref().take(FIRST_LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok() {
                     let _ = tell_first_line.send(String::from_utf8_lossy(&line).trim_end().to_owned());
                 }
                 drain(stdout, stdout_log);
-            })
-        }));
-        let (guard, log) = (guard.clone(), start.log.clone());
-        Ok(Self { child, exited, guard, token, strays: Vec::new(), log, first_line, readers, stopped: false })
+            };
+            process.readers.push(thread::Builder::new().spawn(read)?);
+        }
+        Ok(process)
     }
 
     /// Its process id, which is also its group's.
@@ -181,7 +201,7 @@ impl Process {
                 false => Stopped::Killed,
             }
         });
-        self.end_group();
+        self.end();
         ended
     }
 
@@ -201,19 +221,8 @@ impl Process {
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    fn end_group(&mut self) {
-        let group = to_pid(self.child.id());
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.child.wait();
-        // Orphans of the group become our children (see `adopt_orphans`), and stay in it until they are waited for.
-        let deadline = Instant::now() + KILL_AT_MOST;
-        while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
-            if !matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {
-                thread::yield_now();
-            }
-        }
-        self.strays = strays::end(CHILD, &self.token);
-        self.guard.release(self.child.id());
+    fn end(&mut self) {
+        self.strays = end_group(&mut self.child, &self.token, &self.guard);
         // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
         // left to end by itself.
         for reader in self.readers.drain(..).filter(JoinHandle::is_finished) {
@@ -227,9 +236,26 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Only an error or Ctrl-C leaves a child to be dropped: nobody waits for its good manners then.
         if !self.stopped {
-            self.end_group();
+            self.end();
         }
     }
+}
+
+/// Ends a child, its process group and who has left that; says who these were.
+fn end_group(child: &mut Child, token: &str, guard: &Guard) -> Vec<String> {
+    let group = to_pid(child.id());
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = child.wait();
+    // Orphans of the group become our children (see `adopt_orphans`), and stay in it until they are waited for.
+    let deadline = Instant::now() + KILL_AT_MOST;
+    while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
+        if !matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {
+            thread::yield_now();
+        }
+    }
+    let strays = strays::end(CHILD, token);
+    guard.release(child.id());
+    strays
 }
 
 /// How a child ended.
