@@ -56,6 +56,7 @@ mod tests {
         ProcessStat {
             pid,
             parent,
+            group: 0,
             user_ticks: own - system_ticks,
             system_ticks,
             reaped_user_ticks: reaped - reaped_system_ticks,

@@ -298,6 +298,7 @@ mod tests {
         ProcessStat {
             pid,
             parent,
+            group: 0,
             user_ticks: own,
             system_ticks: 0,
             reaped_user_ticks: reaped,
