@@ -20,6 +20,7 @@ use rustix::{
         waitpgid,
     },
 };
+use stackload::procfs;
 
 use crate::{
     guard::{CHILD, Guard, TOKEN},
@@ -64,6 +65,8 @@ pub struct Process {
     child: Child,
     exited: OwnedFd,
     guard: Guard,
+    /// When it started, in ticks since boot.
+    started_ticks: u64,
     /// Its mark, which its descendants carry too.
     token: String,
     /// Who had left its process group and was found when it had ended.
@@ -108,13 +111,14 @@ impl Process {
             .stdout(capture.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped())
             .process_group(0);
-        let spawned = placement::on_cpus(start.cpus, || command.spawn())?;
+        let spawned = guard.launch(|| placement::on_cpus(start.cpus, || command.spawn())?);
         let mut child = spawned.with_context(|| format!("cannot start `{program}`"))?;
-        guard.watch(child.id());
+        // It is there to be looked at until it is waited for.
+        let started_ticks = procfs::process(child.id()).map_or(u64::MAX, |stat| stat.started_ticks);
         let exited = match exit_descriptor(child.id()) {
             Ok(exited) => exited,
             Err(error) => {
-                end_group(&mut child, &token, guard);
+                end_group(&mut child, started_ticks, &token, guard);
                 return Err(error).with_context(|| format!("cannot watch `{program}`"));
             }
         };
@@ -124,6 +128,7 @@ impl Process {
             child,
             exited,
             guard: guard.clone(),
+            started_ticks,
             token,
             strays: Vec::new(),
             log: start.log.clone(),
@@ -222,7 +227,7 @@ impl Process {
     }
 
     fn end(&mut self) {
-        self.strays = end_group(&mut self.child, &self.token, &self.guard);
+        self.strays = end_group(&mut self.child, self.started_ticks, &self.token, &self.guard);
         // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
         // left to end by itself.
         for reader in self.readers.drain(..).filter(JoinHandle::is_finished) {
@@ -242,7 +247,7 @@ impl Drop for Process {
 }
 
 /// Ends a child, its process group and who has left that; says who these were.
-fn end_group(child: &mut Child, token: &str, guard: &Guard) -> Vec<String> {
+fn end_group(child: &mut Child, started_ticks: u64, token: &str, guard: &Guard) -> Vec<String> {
     let group = to_pid(child.id());
     let _ = kill_process_group(group, Signal::KILL);
     let _ = child.wait();
@@ -253,7 +258,13 @@ fn end_group(child: &mut Child, token: &str, guard: &Guard) -> Vec<String> {
             thread::yield_now();
         }
     }
-    let strays = strays::end(CHILD, token);
+    let mut strays = strays::end(CHILD, token);
+    for adopted in guard.end_adopted(started_ticks) {
+        // One that was killed for its mark may lose that before it has ended.
+        if !strays.contains(&adopted) {
+            strays.push(adopted);
+        }
+    }
     guard.release(child.id());
     strays
 }
@@ -269,8 +280,8 @@ pub enum Stopped {
     Killed,
 }
 
-/// Makes processes that lose their parent children of the harness, so that it can wait for them wherever it runs: not every
-/// container has an init that does.
+/// Makes processes that lose their parent children of the harness, so that it can find them and wait for them wherever it
+/// runs: not every container has an init that does.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -313,5 +324,55 @@ fn drain(mut from: impl Read, mut log: File) {
                 let _ = writeln!(log, "\n[the log is cut here; the process printed more]");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(script: &str, folder: &Path, guard: &Guard) -> Process {
+        let command = ["sh", "-c", script].map(str::to_owned);
+        let log = folder.join("log");
+        Process::start(&Start { command: &command, env: &BTreeMap::new(), cwd: folder, cpus: &[], log }, guard).unwrap()
+    }
+
+    /// Waits until a child of `parent` that is none of `known` has become `sleep`.
+    fn sleeper_of(parent: u32, known: &[u32]) -> u32 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let children = procfs::processes().into_iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid);
+            let is_new = |pid: &u32| !known.contains(pid) && strays::named(pid.cast_signed()).starts_with("sleep ");
+            if let Some(pid) = children.into_iter().find(is_new) {
+                return pid;
+            }
+            assert!(Instant::now() < deadline, "the child is there");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_stray_without_a_mark_is_ended_with_its_parent_and_what_others_have_is_left() {
+        adopt_orphans().unwrap();
+        // The guard is the program that runs, which is here the one of the tests: it finds none of that name, and ends.
+        let (guard, folder) = (Guard::start().unwrap(), tempfile::tempdir().unwrap());
+        let mut other = started("exec sleep 1000", folder.path(), &guard);
+        let mut own_command = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut process = started("setsid env -i sleep 1000 & exec sleep 1000", folder.path(), &guard);
+        // One with a child that left its group, lost its parent and keeps its mark.
+        let mut marked = started("(setsid sleep 1000 &); exec sleep 1000", folder.path(), &guard);
+        let stray = sleeper_of(process.pid(), &[]);
+        let known = [other.pid(), own_command.id(), process.pid(), marked.pid()];
+        let adopted = sleeper_of(std::process::id(), &known);
+        process.stop();
+        assert_eq!(process.strays(), [format!("sleep (pid {stray})")]);
+        assert!(procfs::process(stray).is_err(), "it is waited for");
+        assert!(other.exit_status().unwrap().is_none() && own_command.try_wait().unwrap().is_none());
+        marked.stop();
+        assert_eq!(marked.strays(), [format!("sleep (pid {adopted})")]);
+        let _ = own_command.kill();
+        let _ = own_command.wait();
+        other.stop();
+        assert!(other.strays().is_empty());
     }
 }
