@@ -13,10 +13,16 @@ pub struct ProcessStat {
     pub pid: u32,
     /// The parent's.
     pub parent: u32,
+    /// Its process group; 0 for one that cannot be seen from here.
+    pub group: u32,
     /// CPU ticks in user mode.
     pub user_ticks: u64,
     /// CPU ticks in kernel mode.
     pub system_ticks: u64,
+    /// CPU ticks in user mode of the children that it has waited for, and of theirs.
+    pub reaped_user_ticks: u64,
+    /// CPU ticks of those in kernel mode.
+    pub reaped_system_ticks: u64,
     /// When it started, in ticks since boot.
     pub started_ticks: u64,
     /// Whether it has ended and only waits to be collected.
@@ -58,8 +64,11 @@ fn parse_stat(line: &str) -> Option<ProcessStat> {
         pid: before.0.parse().ok()?,
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: number(1)? as u32,
+        group: number(2).unwrap_or_default() as u32,
         user_ticks: number(11)?,
         system_ticks: number(12)?,
+        reaped_user_ticks: number(13)?,
+        reaped_system_ticks: number(14)?,
         started_ticks: number(19)?,
     })
 }
@@ -172,10 +181,11 @@ mod tests {
 
     #[test]
     fn a_command_name_may_hold_parentheses_and_blanks() {
-        let line = "42 (a) R 7 (x) S 7 1 1 0 -1 4194304 1 0 0 0 11 12 0 0 20 0 1 0 555 1000 10";
+        let line = "42 (a) R 7 (x) S 7 6 1 0 -1 4194304 1 0 0 0 11 12 13 14 20 0 1 0 555 1000 10";
         let stat = parse_stat(line).unwrap();
-        assert_eq!((stat.pid, stat.parent, stat.is_zombie), (42, 7, false));
+        assert_eq!((stat.pid, stat.parent, stat.group, stat.is_zombie), (42, 7, 6, false));
         assert_eq!((stat.user_ticks, stat.system_ticks, stat.started_ticks), (11, 12, 555));
+        assert_eq!((stat.reaped_user_ticks, stat.reaped_system_ticks), (13, 14));
     }
 
     #[test]

@@ -313,7 +313,8 @@ pub struct TurnSummary {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessUsage {
-    /// CPU seconds from the kernel's per-process CPU clock.
+    /// CPU seconds from the kernel's per-process CPU clock; of a tree, also those of the processes that ended in the
+    /// window, which are counted in ticks of 10 ms.
     pub cpu_s: f64,
     /// User part, in seconds. Sampled by ticks: indicative only.
     pub user_s: f64,
@@ -336,6 +337,11 @@ pub struct ProcessUsage {
 }
 
 /// What a process and its descendants used in the window.
+///
+/// Of a process that ended in the window, the CPU time is taken from what its parent's account of children gained, less what
+/// the process had used before. Both are in ticks of 10 ms, so each such parent and process may be off by a tick or two. A
+/// parent that ignores SIGCHLD keeps no such account, and who outlives his parent may be waited for outside the tree: the
+/// CPU time of these is not in `total`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeUsage {
@@ -347,7 +353,8 @@ pub struct TreeUsage {
     pub processes: u64,
     /// Descendants that appeared in the window.
     pub appeared: Vec<u32>,
-    /// Descendants that vanished in the window; their CPU time of the window is not in `total`.
+    /// Descendants that were there when the window opened and vanished in it. Those that came and went within it are not
+    /// named, though their CPU time is in `total`.
     pub vanished: Vec<u32>,
     /// False when the root itself was gone at the end of the window; `total` then holds what could still be read.
     pub alive: bool,

@@ -7,12 +7,13 @@
 //!   started in the instant before they could be announced.
 
 use std::{
+    collections::BTreeSet,
     env,
     io::{self, BufRead, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,6 +41,8 @@ pub struct Guard {
 struct Inner {
     pipe: Option<ChildStdin>,
     child: Child,
+    /// The process groups that are running.
+    groups: BTreeSet<u32>,
 }
 
 impl Guard {
@@ -57,7 +60,7 @@ impl Guard {
             .spawn()
             .context("cannot start the guard process")?;
         let pipe = child.stdin.take();
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { pipe, child })), token })
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { pipe, child, groups: BTreeSet::new() })), token })
     }
 
     /// The mark that children must carry in [`TOKEN`].
@@ -71,19 +74,42 @@ impl Guard {
         format!("{}.{}", self.token, CHILDREN.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Says that a process group now exists.
-    pub fn watch(&self, group: u32) {
-        self.tell('+', group);
+    /// Starts a child that leads a process group of its own, and says that this now exists.
+    ///
+    /// # Errors
+    /// As `spawn`.
+    pub fn launch(&self, spawn: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+        // Held meanwhile, so that nobody takes it for a stray that has not been announced yet.
+        let mut inner = self.lock();
+        let child = spawn()?;
+        inner.groups.insert(child.id());
+        inner.tell('+', child.id());
+        Ok(child)
     }
 
     /// Says that a process group is gone.
     pub fn release(&self, group: u32) {
-        self.tell('-', group);
+        let mut inner = self.lock();
+        inner.groups.remove(&group);
+        inner.tell('-', group);
     }
 
-    fn tell(&self, sign: char, group: u32) {
-        let mut inner = self.inner.lock().expect("no holder of this lock panics");
-        if let Some(pipe) = inner.pipe.as_mut() {
+    /// Ends the harness's children that nobody has started and that are younger than `since_ticks`; says who they were.
+    pub fn end_adopted(&self, since_ticks: u64) -> Vec<String> {
+        let inner = self.lock();
+        let mut groups = inner.groups.clone();
+        groups.insert(inner.child.id());
+        strays::end_adopted(since_ticks, &groups, (TOKEN, &self.token))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn tell(&mut self, sign: char, group: u32) {
+        if let Some(pipe) = self.pipe.as_mut() {
             // A guard that is gone is told nothing; the run goes on without its protection.
             let _ = writeln!(pipe, "{sign}{group}");
         }

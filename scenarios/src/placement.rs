@@ -1,8 +1,9 @@
 //! Placement: which CPUs the server, the store and the client may use.
 //!
 //! `pinned` gives the server CPUs of its own, as whole physical cores of one last-level cache. With four cores or more the
-//! store has one core, the client its own, the server the rest, and core 0 (where interrupts and daemons run) is left to the
-//! harness. With three each has one; with two the server has one, and store and client share the other. `free` binds nobody.
+//! store has one core, the client its own, which the harness shares, the server the rest, and the first core is left to
+//! interrupts and daemons. With three each has one; with two the server has one, and store and client share the
+//! other. `free` binds nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +14,10 @@ use anyhow::{Context, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use stackbench_reports::row::Placement;
 
-/// One core in so many goes to the client, once store and harness have theirs: a client's answer costs about a third of a
-/// server's request.
+use crate::machine::Kernel;
+
+/// One core in so many goes to the client, once the store has its own and one is left out: a client's answer costs about
+/// a third of a server's request.
 const CLIENT_SHARE: usize = 3;
 
 /// The CPUs of each party; empty lists mean "any".
@@ -108,7 +111,7 @@ fn assign(cores: &[Vec<u32>], allowed: Vec<u32>) -> Cpus {
         [client, store, server] => {
             Cpus { server: server.clone(), store: store.clone(), client: client.clone(), allowed }
         }
-        [_harness, store, rest @ ..] => {
+        [_left_out, store, rest @ ..] => {
             let clients = (rest.len() / CLIENT_SHARE).max(1);
             Cpus { server: flat(&rest[clients..]), store: store.clone(), client: flat(&rest[..clients]), allowed }
         }
@@ -116,21 +119,17 @@ fn assign(cores: &[Vec<u32>], allowed: Vec<u32>) -> Cpus {
     }
 }
 
-/// CPUs of this process's affinity mask, cut to its cgroup's quota: a CPU that is throttled half of the time is none.
+/// CPUs of this process's affinity mask, cut to the quota of its control group and those around it: a CPU that is throttled
+/// half of the time is none.
 fn allowed_cpus() -> Result<Vec<u32>> {
     let set = sched_getaffinity(None).context("cannot read this process's CPU affinity")?;
     let cpus = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).filter_map(|cpu| u32::try_from(cpu).ok());
-    Ok(cpus.take(quota_cpus().unwrap_or(usize::MAX)).collect())
+    Ok(cpus.take(whole(Kernel::running().cpu_quota().map(|(cpus, _)| cpus))).collect())
 }
 
-/// Whole CPUs that the cgroup's `cpu.max` grants, if it limits them.
-fn quota_cpus() -> Option<usize> {
-    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let text = fs::read_to_string(format!("/sys/fs/cgroup{group}/cpu.max")).ok()?;
-    let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (usize, usize) = (quota.parse().ok()?, period.parse().ok()?);
-    Some((quota / period).max(1))
+/// Whole CPUs of a quota; one is left of any.
+fn whole(quota: Option<f64>) -> usize {
+    quota.map_or(usize::MAX, |cpus| (cpus as usize).max(1))
 }
 
 /// CPUs grouped by physical core, in the order of their first CPU.
@@ -179,8 +178,9 @@ fn parse_cpu_list(text: &str) -> Option<Vec<u32>> {
     Some(cpus)
 }
 
-/// Runs `action` on a thread bound to `cpus` (all when empty), so that a child it starts inherits the binding from its very
-/// first instruction.
+/// Runs `action` on a thread bound to `cpus`, so that a child it starts inherits the binding from its very first
+/// instruction. Where there are none it stays with the harness: on all CPUs it may use, or, once a run is `pinned`, on the
+/// client's.
 ///
 /// # Errors
 /// When the kernel refuses the binding.
@@ -251,8 +251,15 @@ mod tests {
 
     #[test]
     fn a_child_started_on_a_cpu_stays_there() {
+        let cpu = *allowed_cpus().unwrap().last().unwrap();
         let output =
-            on_cpus(&[0], || std::process::Command::new("cat").arg("/proc/self/status").output()).unwrap().unwrap();
-        assert!(String::from_utf8_lossy(&output.stdout).contains("Cpus_allowed_list:\t0\n"));
+            on_cpus(&[cpu], || std::process::Command::new("cat").arg("/proc/self/status").output()).unwrap().unwrap();
+        let status = String::from_utf8_lossy(&output.stdout);
+        assert!(status.contains(&format!("Cpus_allowed_list:\t{cpu}\n")), "{status}");
+    }
+
+    #[test]
+    fn a_quota_leaves_whole_cpus_and_one_at_least() {
+        assert_eq!([Some(2.9), Some(0.5), None].map(whole), [2, 1, usize::MAX]);
     }
 }

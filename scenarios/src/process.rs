@@ -20,6 +20,7 @@ use rustix::{
         waitpgid,
     },
 };
+use stackload::procfs;
 
 use crate::{
     guard::{CHILD, Guard, TOKEN},
@@ -52,7 +53,7 @@ pub struct Start<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// Working directory.
     pub cwd: &'a Path,
-    /// CPUs it may use; empty for all.
+    /// CPUs it may use; where the harness itself may run, if empty.
     pub cpus: &'a [u32],
     /// Where its stderr (and what follows the first line of its stdout) goes.
     pub log: PathBuf,
@@ -64,6 +65,8 @@ pub struct Process {
     child: Child,
     exited: OwnedFd,
     guard: Guard,
+    /// When it started, in ticks since boot.
+    started_ticks: u64,
     /// Its mark, which its descendants carry too.
     token: String,
     /// Who had left its process group and was found when it had ended.
@@ -95,6 +98,7 @@ impl Process {
     fn launch(start: &Start, capture: Option<File>, guard: &Guard) -> Result<Self> {
         let (program, arguments) = start.command.split_first().context("an empty command line")?;
         let log = File::create(&start.log).with_context(|| format!("cannot write {}", start.log.display()))?;
+        let stdout_log = log.try_clone()?;
         let mut command = Command::new(program);
         let token = guard.child_token();
         command
@@ -107,26 +111,47 @@ impl Process {
             .stdout(capture.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped())
             .process_group(0);
-        let spawned = placement::on_cpus(start.cpus, || command.spawn())?;
+        let spawned = guard.launch(|| placement::on_cpus(start.cpus, || command.spawn())?);
         let mut child = spawned.with_context(|| format!("cannot start `{program}`"))?;
-        guard.watch(child.id());
-        let exited = exit_descriptor(child.id())?;
+        // It is there to be looked at until it is waited for.
+        let started_ticks = procfs::process(child.id()).map_or(u64::MAX, |stat| stat.started_ticks);
+        let exited = match exit_descriptor(child.id()) {
+            Ok(exited) => exited,
+            Err(error) => {
+                end_group(&mut child, started_ticks, &token, guard);
+                return Err(error).with_context(|| format!("cannot watch `{program}`"));
+            }
+        };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (tell_first_line, first_line) = mpsc::channel();
-        let stdout_log = log.try_clone()?;
-        let stderr = child.stderr.take().context("stderr is piped")?;
-        let mut readers = vec![thread::spawn(move || drain(stderr, log))];
-        readers.extend(child.stdout.take().map(|stdout| {
-            thread::spawn(move || {
+        let mut process = Self {
+            child,
+            exited,
+            guard: guard.clone(),
+            started_ticks,
+            token,
+            strays: Vec::new(),
+            log: start.log.clone(),
+            first_line,
+            readers: Vec::new(),
+            stopped: false,
+        };
+        // From here on an error drops the process, which ends it.
+        if let Some(stderr) = stderr {
+            process.readers.push(thread::Builder::new().spawn(move || drain(stderr, log))?);
+        }
+        if let Some(stdout) = stdout {
+            let read = move || {
                 let mut stdout = BufReader::new(stdout);
                 let mut line = Vec::new();
                 if stdout.by_ref().take(FIRST_LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok() {
                     let _ = tell_first_line.send(String::from_utf8_lossy(&line).trim_end().to_owned());
                 }
                 drain(stdout, stdout_log);
-            })
-        }));
-        let (guard, log) = (guard.clone(), start.log.clone());
-        Ok(Self { child, exited, guard, token, strays: Vec::new(), log, first_line, readers, stopped: false })
+            };
+            process.readers.push(thread::Builder::new().spawn(read)?);
+        }
+        Ok(process)
     }
 
     /// Its process id, which is also its group's.
@@ -189,7 +214,7 @@ impl Process {
                 false => Stopped::Killed,
             }
         });
-        self.end_group();
+        self.end();
         ended
     }
 
@@ -209,19 +234,8 @@ impl Process {
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
     }
 
-    fn end_group(&mut self) {
-        let group = to_pid(self.child.id());
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.child.wait();
-        // Orphans of the group become our children (see `adopt_orphans`), and stay in it until they are waited for.
-        let deadline = Instant::now() + KILL_AT_MOST;
-        while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
-            if !matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {
-                thread::yield_now();
-            }
-        }
-        self.strays = strays::end(CHILD, &self.token);
-        self.guard.release(self.child.id());
+    fn end(&mut self) {
+        self.strays = end_group(&mut self.child, self.started_ticks, &self.token, &self.guard);
         // The pipes' other ends are gone with the group, unless a descendant left it with them open: such a reader is
         // left to end by itself.
         for reader in self.readers.drain(..).filter(JoinHandle::is_finished) {
@@ -235,9 +249,32 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Only an error or Ctrl-C leaves a child to be dropped: nobody waits for its good manners then.
         if !self.stopped {
-            self.end_group();
+            self.end();
         }
     }
+}
+
+/// Ends a child, its process group and who has left that; says who these were.
+fn end_group(child: &mut Child, started_ticks: u64, token: &str, guard: &Guard) -> Vec<String> {
+    let group = to_pid(child.id());
+    let _ = kill_process_group(group, Signal::KILL);
+    let _ = child.wait();
+    // Orphans of the group become our children (see `adopt_orphans`), and stay in it until they are waited for.
+    let deadline = Instant::now() + KILL_AT_MOST;
+    while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
+        if !matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {
+            thread::yield_now();
+        }
+    }
+    let mut strays = strays::end(CHILD, token);
+    for adopted in guard.end_adopted(started_ticks) {
+        // One that was killed for its mark may lose that before it has ended.
+        if !strays.contains(&adopted) {
+            strays.push(adopted);
+        }
+    }
+    guard.release(child.id());
+    strays
 }
 
 /// How a child ended.
@@ -251,8 +288,8 @@ pub enum Stopped {
     Killed,
 }
 
-/// Makes processes that lose their parent children of the harness, so that it can wait for them wherever it runs: not every
-/// container has an init that does.
+/// Makes processes that lose their parent children of the harness, so that it can find them and wait for them wherever it
+/// runs: not every container has an init that does.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -295,5 +332,55 @@ fn drain(mut from: impl Read, mut log: File) {
                 let _ = writeln!(log, "\n[the log is cut here; the process printed more]");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(script: &str, folder: &Path, guard: &Guard) -> Process {
+        let command = ["sh", "-c", script].map(str::to_owned);
+        let log = folder.join("log");
+        Process::start(&Start { command: &command, env: &BTreeMap::new(), cwd: folder, cpus: &[], log }, guard).unwrap()
+    }
+
+    /// Waits until a child of `parent` that is none of `known` has become `sleep`.
+    fn sleeper_of(parent: u32, known: &[u32]) -> u32 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let children = procfs::processes().into_iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid);
+            let is_new = |pid: &u32| !known.contains(pid) && strays::named(pid.cast_signed()).starts_with("sleep ");
+            if let Some(pid) = children.into_iter().find(is_new) {
+                return pid;
+            }
+            assert!(Instant::now() < deadline, "the child is there");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_stray_without_a_mark_is_ended_with_its_parent_and_what_others_have_is_left() {
+        adopt_orphans().unwrap();
+        // The guard is the program that runs, which is here the one of the tests: it finds none of that name, and ends.
+        let (guard, folder) = (Guard::start().unwrap(), tempfile::tempdir().unwrap());
+        let mut other = started("exec sleep 1000", folder.path(), &guard);
+        let mut own_command = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut process = started("setsid env -i sleep 1000 & exec sleep 1000", folder.path(), &guard);
+        // One with a child that left its group, lost its parent and keeps its mark.
+        let mut marked = started("(setsid sleep 1000 &); exec sleep 1000", folder.path(), &guard);
+        let stray = sleeper_of(process.pid(), &[]);
+        let known = [other.pid(), own_command.id(), process.pid(), marked.pid()];
+        let adopted = sleeper_of(std::process::id(), &known);
+        process.stop();
+        assert_eq!(process.strays(), [format!("sleep (pid {stray})")]);
+        assert!(procfs::process(stray).is_err(), "it is waited for");
+        assert!(other.exit_status().unwrap().is_none() && own_command.try_wait().unwrap().is_none());
+        marked.stop();
+        assert_eq!(marked.strays(), [format!("sleep (pid {adopted})")]);
+        let _ = own_command.kill();
+        let _ = own_command.wait();
+        other.stop();
+        assert!(other.strays().is_empty());
     }
 }

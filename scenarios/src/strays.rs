@@ -1,15 +1,20 @@
 //! Processes by their mark: every child of the harness carries one in its environment and hands it down, wherever its
 //! descendants go. Process groups and parents do not hold those that want to leave.
+//!
+//! One that has shed its mark too is known by what it becomes when its parents have ended: a child of the harness that the
+//! harness has not started.
 
 use std::{
+    collections::BTreeSet,
     fs,
     time::{Duration, Instant},
 };
 
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+    process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
 };
+use stackload::procfs::{self, ProcessStat};
 
 /// How long processes with a mark are looked for: one that forks without end must not hold up the run for ever.
 pub const SWEEP_AT_MOST: Duration = Duration::from_secs(5);
@@ -21,11 +26,12 @@ pub fn marked(variable: &str, value: &str) -> Vec<i32> {
     let mark = format!("{variable}={value}");
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let environ = fs::read(format!("/proc/{pid}/environ"));
-        environ.is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()))
-    })
-    .collect()
+    pids.filter(|pid| carries(*pid, &mark)).collect()
+}
+
+fn carries(pid: i32, mark: &str) -> bool {
+    let environ = fs::read(format!("/proc/{pid}/environ"));
+    environ.is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()))
 }
 
 /// Kills every process with a mark, and those they start meanwhile; says who was found, as `sleep (pid 42)`.
@@ -48,6 +54,49 @@ pub fn end(variable: &str, value: &str) -> Vec<String> {
         collect(pid);
     }
     found.into_iter().map(|(_, name)| name).collect()
+}
+
+/// Kills the children of this process that it has adopted (see [`crate::process::adopt_orphans`]) and that nothing else
+/// accounts for; says who was found, as [`end`]. Left alone are
+/// - those in a process group of `groups`, or in its own, where its short commands run;
+/// - those with the mark, which are known by it: another child of the harness may live by them;
+/// - those that are older than `since_ticks`.
+///
+/// Where several children run, it cannot be told which of them one without a mark came from.
+pub fn end_adopted(since_ticks: u64, groups: &BTreeSet<u32>, (variable, value): (&str, &str)) -> Vec<String> {
+    // The first process of a container adopts whatever loses its parent there.
+    if getpid().is_init() {
+        return Vec::new();
+    }
+    let mark = format!("{variable}={value}");
+    let Ok(own) = procfs::process(std::process::id()) else { return Vec::new() };
+    let is_adopted = |stat: &ProcessStat| {
+        stat.parent == own.pid
+            && stat.started_ticks >= since_ticks
+            && stat.group != own.group
+            && !groups.contains(&stat.group)
+            && !carries(stat.pid.cast_signed(), &mark)
+    };
+    let mut found = Vec::new();
+    let deadline = Instant::now() + SWEEP_AT_MOST;
+    loop {
+        // Whoever loses his parent here is adopted in his turn.
+        let adopted: Vec<ProcessStat> = procfs::processes().into_iter().filter(is_adopted).collect();
+        if adopted.is_empty() || Instant::now() > deadline {
+            return found;
+        }
+        for stat in adopted {
+            let pid = stat.pid.cast_signed();
+            let name = named(pid);
+            if !stat.is_zombie && !found.contains(&name) {
+                found.push(name);
+            }
+            if let Some(pid) = Pid::from_raw(pid) {
+                let _ = kill_process(pid, Signal::KILL);
+                collect(pid);
+            }
+        }
+    }
 }
 
 /// A process by its name and number.

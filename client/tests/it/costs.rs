@@ -30,9 +30,14 @@ impl Shell {
 
     /// Waits until the script says this.
     fn wait_for(&mut self, expected: &str) {
+        assert_eq!(self.line(), expected);
+    }
+
+    /// The next line that the script says.
+    fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
-        assert_eq!(line.trim_end(), expected);
+        line.trim_end().to_owned()
     }
 
     /// Ends the script's next `read`.
@@ -104,6 +109,37 @@ fn children_that_come_and_go_in_the_window_are_named() {
     assert!(!tree.appeared.is_empty() && !tree.vanished.is_empty(), "{tree:?}");
     // The newcomer's CPU time is all in the window.
     assert!(tree.total.cpu_s > 0.005, "{tree:?}");
+}
+
+/// Seconds of the shell's `0m0.25s`.
+fn seconds(time: &str) -> f64 {
+    let (minutes, seconds) = time.strip_suffix('s').and_then(|time| time.split_once('m')).unwrap();
+    minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+}
+
+#[test]
+fn children_that_live_shorter_than_the_window_are_paid_for() {
+    // Each child says what it took in user and in kernel mode, and then, of children that it has not, nothing.
+    const CHILDREN: usize = 5;
+    let script = "
+        echo ready; read go
+        for child in 1 2 3 4 5; do
+            (i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done; times)
+        done
+        echo done; read end";
+    let mut shell = Shell::start(script);
+    let mut told_s = 0.0;
+    let tree = watched_while(&mut shell, |shell| {
+        shell.go_on();
+        for _ in 0..CHILDREN {
+            told_s += shell.line().split(' ').map(seconds).sum::<f64>();
+            shell.line();
+        }
+        shell.wait_for("done");
+    });
+    assert_eq!((tree.processes, tree.alive), (1, true));
+    assert!(tree.total.cpu_s > told_s / 2.0 && tree.total.cpu_s < told_s * 2.0, "{told_s} {tree:?}");
+    assert!(tree.total.user_s + tree.total.sys_s > told_s / 2.0, "{told_s} {tree:?}");
 }
 
 #[test]

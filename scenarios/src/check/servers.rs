@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use stackload::process::{Scope, Tree};
 
 use crate::{
     conformance::{CannotTry, ServerControl, StartServer, Started},
@@ -73,15 +74,15 @@ impl Servers<'_> {
         }
     }
 
-    /// Memory of the running server and all its descendants that stayed in its process group.
+    /// Resident memory of the running server and all its descendants.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or the kernel does not tell.
     pub fn rss_bytes(&self) -> Result<u64> {
-        let group = self.running.as_ref().context("no server runs")?.pid();
-        let entries = fs::read_dir("/proc").context("cannot list the processes")?;
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        Ok(pids.filter(|pid| group_of(*pid) == Some(group)).filter_map(rss_bytes_of).sum())
+        let server = self.running.as_ref().context("no server runs")?;
+        let tree = Tree::find(server.pid(), Scope::WithDescendants).context("the server is gone")?;
+        let held = tree.held().context("the kernel does not tell the server's memory (/proc/PID/smaps_rollup)")?;
+        Ok(held.rss_bytes)
     }
 }
 
@@ -128,16 +129,4 @@ impl ServerControl for Servers<'_> {
         let read = |log: &PathBuf| Ok(String::from_utf8_lossy(&fs::read(log)?).into_owned());
         self.logs.iter().map(read).collect()
     }
-}
-
-fn group_of(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may hold anything: state, parent, group.
-    text.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
-}
-
-fn rss_bytes_of(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }

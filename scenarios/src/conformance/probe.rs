@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ pub(super) const UNKNOWN: &str = "/no/such/path";
 const SOCKETS: &str = "/proc/net/tcp";
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(5);
+/// A listener of this machine accepts at once, unless its queue is full: then the kernel drops who comes, and lets him
+/// try again for minutes.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A server under test.
 #[derive(Clone)]
@@ -78,7 +82,8 @@ impl Probe {
 
     /// Whether nobody listens any more.
     pub(super) fn is_port_free(&self) -> bool {
-        TcpStream::connect(self.addr).is_err()
+        let connected = TcpStream::connect_timeout(&self.addr, ACCEPTED_WITHIN);
+        connected.is_err_and(|error| error.kind() != ErrorKind::TimedOut)
     }
 
     /// The paths of one operation, in each mode the stack answers.
@@ -205,4 +210,27 @@ fn expect_json(answer: &Answer, status: u16) -> Result<()> {
     let kind = answer.header("content-type")?;
     ensure!(kind == "application/json", "the Content-Type is `{kind}`, not `application/json`");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[test]
+    fn a_port_whose_queue_is_full_is_not_free() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        // Room for one, and nobody takes it out.
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap().as_socket().unwrap();
+        let probe = Probe::new(addr, &[], Duration::ZERO, 0);
+        let _first = TcpStream::connect(addr).unwrap();
+        assert!(!probe.is_port_free());
+        drop(listener);
+        assert!(probe.is_port_free());
+    }
 }

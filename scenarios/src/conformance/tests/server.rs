@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::reading::{Body, fill, skip_body};
 use super::store::{MemoryStore, StoreConnection, StoreError};
+use crate::conformance::processes::ANSWERED_BEFORE_STOP;
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -22,6 +23,8 @@ const FOR_EVER: Duration = Duration::from_secs(60);
 const CROWDED: usize = 100;
 /// Threads of the pool that [`Fault::OwnsConnections`] has.
 const NAIVE_POOL: usize = 16;
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(1);
 
 /// In which way the server is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,8 @@ pub(super) struct Server {
     /// A handle of each connection there ever was.
     streams: Mutex<Vec<TcpStream>>,
     connected: AtomicUsize,
+    /// The thread that owns the listener.
+    accepting: OnceLock<JoinHandle<()>>,
     stopping: AtomicBool,
     /// Set by a reset under [`Fault::DiesOfResets`].
     dead: AtomicBool,
@@ -86,10 +91,11 @@ pub(super) fn start(fault: Fault, store: &MemoryStore) -> (Arc<Server>, SocketAd
     let addr = listener.local_addr().unwrap();
     let server = Arc::new(Server::new(fault, store));
     let accepting = Arc::clone(&server);
-    thread::spawn(move || match fault {
+    let thread = thread::spawn(move || match fault {
         Fault::OwnsConnections => naive_pool(&listener, &accepting),
         _ => accept(&listener, &accepting),
     });
+    server.accepting.set(thread).expect("it is set here only");
     (server, addr)
 }
 
@@ -161,6 +167,7 @@ impl Server {
             lock: Mutex::default(),
             streams: Mutex::default(),
             connected: AtomicUsize::default(),
+            accepting: OnceLock::default(),
             stopping: AtomicBool::default(),
             dead: AtomicBool::default(),
         }
@@ -177,8 +184,10 @@ impl Server {
         let _ = TcpStream::connect(addr);
     }
 
+    /// Whether it holds no connection and no port any more.
     pub(super) fn is_deserted(&self) -> bool {
-        self.connected.load(Ordering::SeqCst) == 0
+        let has_left_port = || self.accepting.get().is_none_or(JoinHandle::is_finished);
+        self.connected.load(Ordering::SeqCst) == 0 && (self.fault == Fault::KeepsPort || has_left_port())
     }
 
     fn serve(&self, stream: TcpStream) {
@@ -193,7 +202,7 @@ impl Server {
         let mut unread = Vec::new();
         let mut store = self.store.connect();
         let mut held_back: Option<Vec<u8>> = None;
-        loop {
+        for answered in 0.. {
             let (answer, last) = match self.request(&mut stream, &mut unread) {
                 Ok(request) => self.answer(&request, &mut store),
                 Err(Gone) => return,
@@ -203,6 +212,13 @@ impl Server {
             if self.fault == Fault::AnswersPipelinedBackwards && more {
                 held_back = Some(answer);
                 continue;
+            }
+            if self.fault == Fault::DropsWhatIsInFlight && answered >= ANSWERED_BEFORE_STOP {
+                // So that requests are in flight when it stops, however fast it is.
+                while !self.stopping.load(Ordering::SeqCst) {
+                    thread::sleep(POLL);
+                }
+                return;
             }
             if self.fault == Fault::LosesHalfClosed && has_ended(&stream) {
                 return;
