@@ -73,7 +73,8 @@ pub struct LoadResult {
     /// Cost of each process tree named by `--watch-tree`, by its name.
     pub watched: BTreeMap<String, TreeUsage>,
     /// CPU seconds of all processes that are neither the client nor watched, kernel threads included: read as the
-    /// window opens and closes, in ticks of 10 ms. A process that began and ended in the window is not seen.
+    /// window opens and closes, in ticks of 10 ms. What ended in the window is taken from the account that its parent keeps
+    /// of children, if it keeps one.
     pub others_cpu_s: f64,
     /// Kernel clock ticks of each CPU over the window, from /proc/stat.
     pub cpus: Vec<CpuTicks>,

@@ -54,7 +54,7 @@ pub struct ServerStart<'a> {
     pub stack: &'a Stack,
     /// The values of its placeholders; `listen` is chosen here.
     pub placeholders: Placeholders,
-    /// CPUs it may use; empty for all.
+    /// CPUs it may use; empty for those of the harness.
     pub cpus: &'a [u32],
     /// Where its log goes.
     pub log: PathBuf,

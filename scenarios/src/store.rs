@@ -79,7 +79,7 @@ pub struct StoreStart<'a> {
     pub kind: &'a StoreKind,
     /// Folder of the workspace's programs.
     pub bin: &'a Path,
-    /// CPUs it may use; empty for all.
+    /// CPUs it may use; empty for those of the harness.
     pub cpus: &'a [u32],
     /// Where its log goes.
     pub log: PathBuf,
