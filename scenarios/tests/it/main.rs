@@ -4,6 +4,7 @@ mod bad_input;
 mod cards;
 mod conformance;
 mod doctor;
+mod faults;
 mod harness;
 mod interruption;
 mod repeats;
