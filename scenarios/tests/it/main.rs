@@ -13,3 +13,4 @@ mod rows;
 mod steps;
 mod stranger;
 mod traps;
+mod verdicts;
