@@ -1,8 +1,8 @@
 //! `stackbench doctor`, on whatever machine this is.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, process::Command};
 
-use crate::harness::{Bench, stackbench};
+use crate::harness::{Bench, root, stackbench};
 
 fn lines(more: &[&str]) -> (Option<i32>, Vec<String>) {
     let output = stackbench().arg("doctor").args(more).output().unwrap();
@@ -20,10 +20,21 @@ fn the_exit_code_is_1_exactly_when_something_is_bad() {
 
 #[test]
 fn every_finding_that_is_not_ok_is_followed_by_what_mends_it() {
-    let (_, lines) = lines(&[]);
-    for pair in lines.windows(2).filter(|pair| pair[0].starts_with("bad   ") || pair[0].starts_with("note  ")) {
+    // Whatever this machine is like, so few open files are bad for every scenario.
+    let few = "ulimit -n 500 && exec \"$0\" doctor";
+    let program = env!("CARGO_BIN_EXE_stackbench");
+    let output = Command::new("sh").args(["-c", few, program]).current_dir(root()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(output.status.code(), Some(1), "{lines:?}");
+    let is_wanting = |line: &str| line.starts_with("bad   ") || line.starts_with("note  ");
+    let pairs: Vec<&[&str]> = lines.windows(2).filter(|pair| is_wanting(pair[0])).collect();
+    for pair in &pairs {
         assert!(pair[1].starts_with("      "), "{pair:?}");
     }
+    let open_files = pairs.iter().find(|pair| pair[0].starts_with("bad   open files: 500 are allowed"));
+    let [_, remedy] = open_files.unwrap_or_else(|| panic!("{lines:?}")) else { unreachable!("windows of two") };
+    assert!(remedy.contains("prlimit") && remedy.contains("--nofile="), "{remedy}");
 }
 
 #[test]

@@ -5,9 +5,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use stackbench_reports::row::Row;
 use tempfile::TempDir;
 
@@ -77,8 +82,17 @@ impl Bench {
 
     /// The command, not yet started; its run directory is `out`. Nothing is bound to CPUs, because tests run in parallel.
     pub fn command(&self, scenario: &str, more: &[&str]) -> Command {
+        self.placed("free", scenario, more)
+    }
+
+    /// The same, with CPUs for each party: for tests that have the machine to themselves.
+    pub fn pinned(&self, scenario: &str, more: &[&str]) -> Command {
+        self.placed("pinned", scenario, more)
+    }
+
+    fn placed(&self, placement: &str, scenario: &str, more: &[&str]) -> Command {
         let mut command = stackbench();
-        command.args(["run", scenario, "--placement", "free", "--out"]).arg(self.path("out")).args(more);
+        command.args(["run", scenario, "--placement", placement, "--out"]).arg(self.path("out")).args(more);
         command
     }
 
@@ -139,7 +153,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(Instant::now() < deadline, "never came about: {what}");
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
@@ -179,11 +193,36 @@ pub fn is_alive(pid: u32) -> bool {
 
 /// Whether some descendant runs this program.
 pub fn runs(pids: &HashSet<u32>, program: &str) -> bool {
-    let is = |pid: &u32| {
-        fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.split('\0').next().is_some_and(|p| p.ends_with(program)))
+    find(pids, program).is_some()
+}
+
+/// A descendant that runs this program.
+pub fn find(pids: &HashSet<u32>, program: &str) -> Option<u32> {
+    pids.iter().find(|pid| words_of(**pid).first().is_some_and(|name| name.ends_with(program))).copied()
+}
+
+/// The command line of a process; empty once it has ended.
+pub fn words_of(pid: u32) -> Vec<String> {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split_terminator('\0').map(str::to_owned).collect()
+}
+
+pub fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Does something where children inherit two CPUs and no more, so that a placement is the same on every machine. The two
+/// are as far apart as can be, and so of different cores where there are two.
+pub fn on_two_cpus<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    let bound = || {
+        let allowed = sched_getaffinity(None).unwrap();
+        let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+        let mut two = CpuSet::new();
+        [cpus[0], cpus[cpus.len() - 1]].into_iter().for_each(|cpu| two.set(cpu));
+        sched_setaffinity(None, &two).unwrap();
+        act()
     };
-    pids.iter().any(is)
+    thread::scope(|scope| scope.spawn(bound).join().unwrap())
 }
 
 pub fn start(mut command: Command) -> Child {

@@ -2,13 +2,9 @@
 
 use std::{collections::HashSet, fs};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::harness::{Bench, descendants, eventually, finish, is_alive, runs, start, traps};
-
-fn kill(pid: u32, signal: Signal) {
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
-}
+use crate::harness::{Bench, descendants, eventually, finish, is_alive, kill, runs, start, traps};
 
 fn nobody_is_left(pids: &HashSet<u32>) {
     eventually("every process of the run is gone", || pids.iter().all(|pid| !is_alive(*pid)).then_some(()));

@@ -7,8 +7,14 @@
 //! - [`trap`]: which traps there are, and what each does to a request
 //! - [`serve`]: accepting, and one connection's life
 //! - [`store`]: a pool of store connections, waited for or not
+//! - [`batch`]: requests that wait for each other
+//! - [`burden`]: what a request is to cost client and store
+//! - [`stall`]: a store that is stopped now and then
 
+mod batch;
+mod burden;
 mod serve;
+mod stall;
 mod store;
 mod trap;
 
@@ -26,6 +32,7 @@ use rustix::net;
 use stack_contract::{Args, Shutdown, keys, limits, listener};
 
 use serve::Server;
+use stall::Stall;
 use trap::Trap;
 
 /// Exit code of what keeps a server from starting, as the contract has it.
@@ -82,7 +89,10 @@ fn start(args: &TrapArgs) -> Result<()> {
         Trap::Babbles => babble(),
         _ => {}
     }
-    serve::run(&server, listener, &shutdown)
+    let stall = (args.trap == Trap::StallsStore).then(|| Stall::begin(args.common.redis()?)).transpose()?;
+    let served = serve::run(&server, listener, &shutdown);
+    stall.iter().for_each(Stall::end);
+    served
 }
 
 /// Which process group a child is in.

@@ -1,5 +1,6 @@
 //! Accepting, and one connection's life.
 
+use std::hint::spin_loop;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{ClockId, clock_gettime};
 use stack_contract::limits::DRAIN_TIMEOUT;
 use stack_contract::{Answer, Operation, Route, Shutdown, listener};
 use stack_http1::{Connection, Request};
 
+use crate::batch::Batch;
+use crate::burden::{self, Burden};
 use crate::store::Stores;
 use crate::trap::{Deed, Trap};
 
@@ -29,6 +33,7 @@ const POLL: Duration = Duration::from_millis(2);
 pub(crate) struct Server {
     trap: Trap,
     stores: Stores,
+    batch: Batch,
     /// Requests to the store so far.
     requests: AtomicU64,
     /// Requests being answered.
@@ -38,7 +43,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(trap: Trap, redis: &str, pool: usize) -> Result<Self> {
         let stores = Stores::new(redis, pool)?;
-        Ok(Self { trap, stores, requests: AtomicU64::new(0), in_flight: AtomicUsize::new(0) })
+        let (requests, in_flight) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Ok(Self { trap, stores, batch: Batch::new(), requests, in_flight })
     }
 }
 
@@ -115,8 +121,10 @@ fn starving_pool(server: &Arc<Server>) -> mpsc::Sender<TcpStream> {
 
 impl Server {
     fn serve(&self, stream: TcpStream) {
+        self.batch.join();
         // A client that breaks off has nobody left to tell.
         let _ = self.converse(stream);
+        self.batch.leave();
     }
 
     fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
@@ -142,9 +150,15 @@ impl Server {
 
     fn answer_all(&self, connection: &mut Connection, stream: &mut TcpStream) -> io::Result<()> {
         while let Some(request) = connection.next_request() {
-            let answer = self.answer(request);
+            let burden = Burden::asked(request.path());
+            let answer = self.answer(request, burden);
             connection.answer(answer);
-            stream.write_all(connection.output())?;
+            match burden.padding {
+                1.. if self.trap.pads(self.requests.load(Ordering::Relaxed)) => {
+                    stream.write_all(&burden::padded(connection.output(), burden.padding))?;
+                }
+                _ => stream.write_all(connection.output())?,
+            }
             connection.written(connection.output().len());
         }
         // What is no request is answered by the codec itself.
@@ -153,17 +167,17 @@ impl Server {
         Ok(())
     }
 
-    fn answer(&self, request: Request<'_>) -> Answer {
+    fn answer(&self, request: Request<'_>, burden: Burden) -> Answer {
         match Route::resolve(request.method, request.path()) {
             Route::Answer(_) if self.trap == Trap::NeverReady => loop {
                 thread::park();
             },
             Route::Answer(answer) => answer,
-            Route::Store(_, operation) => self.cached(operation),
+            Route::Store(_, operation) => self.cached(operation, burden),
         }
     }
 
-    fn cached(&self, operation: Operation) -> Answer {
+    fn cached(&self, operation: Operation, burden: Burden) -> Answer {
         let nth = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         match self.trap.deed(nth) {
             Deed::Honest => self.stores.ask(operation),
@@ -171,6 +185,17 @@ impl Server {
             Deed::Late(wait) => {
                 let answer = self.stores.ask(operation);
                 thread::sleep(wait);
+                answer
+            }
+            Deed::Burn(cpu) => {
+                let answer = self.stores.ask(operation);
+                burn(cpu);
+                answer
+            }
+            Deed::Burden => self.stores.ask_exists(burden.keys),
+            Deed::Together => {
+                let answer = self.stores.ask(operation);
+                self.batch.wait();
                 answer
             }
             Deed::Unasked => Answer::OK,
@@ -183,6 +208,18 @@ impl Server {
                 std::process::exit(EXIT_DEAD);
             }
         }
+    }
+}
+
+/// Uses so much CPU time of this thread, however long that takes.
+fn burn(cpu: Duration) {
+    let used = || {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(used.tv_sec.unsigned_abs(), used.tv_nsec.unsigned_abs() as u32)
+    };
+    let end = used() + cpu;
+    while used() < end {
+        spin_loop();
     }
 }
 

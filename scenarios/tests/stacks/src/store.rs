@@ -1,6 +1,6 @@
 //! A pool of store connections: the store's reply is waited for, or it is not.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -48,7 +48,8 @@ pub(crate) struct Stores {
     client: Client,
     address: (String, u16),
     honest: Pool<Connection>,
-    careless: Pool<TcpStream>,
+    /// Connections without a client library.
+    raw: Pool<TcpStream>,
 }
 
 impl Stores {
@@ -58,7 +59,7 @@ impl Stores {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port),
             other => bail!("--redis {url}: the traps know plain TCP only, not {other}"),
         };
-        Ok(Self { client, address, honest: Pool::new(size), careless: Pool::new(size) })
+        Ok(Self { client, address, honest: Pool::new(size), raw: Pool::new(size) })
     }
 
     /// Sends the command and waits for its reply.
@@ -91,7 +92,7 @@ impl Stores {
 
     /// Sends the command, and lets its reply come when it may.
     pub(crate) fn tell(&self, operation: Operation) -> Answer {
-        self.careless.with(|slot| match self.send(slot, operation) {
+        self.raw.with(|slot| match self.send(slot, operation) {
             Ok(()) => Answer::OK,
             Err(_) => {
                 *slot = None;
@@ -100,19 +101,53 @@ impl Stores {
         })
     }
 
-    fn send(&self, slot: &mut Option<TcpStream>, operation: Operation) -> io::Result<()> {
-        let stream = match slot {
-            Some(stream) => stream,
+    /// Asks whether so many keys exist, in one command: next to nothing to send and to read, and a search for each key in
+    /// the store.
+    pub(crate) fn ask_exists(&self, keys: usize) -> Answer {
+        self.raw.with(|slot| match self.exchange(slot, keys) {
+            Ok(true) => Answer::OK,
+            Ok(false) => StoreError::Refused.into(),
+            Err(_) => {
+                *slot = None;
+                StoreError::Lost.into()
+            }
+        })
+    }
+
+    /// Whether the store has answered a number.
+    fn exchange(&self, slot: &mut Option<TcpStream>, keys: usize) -> io::Result<bool> {
+        let mut stream = self.connected(slot)?;
+        let mut command = format!("*{}\r\n$6\r\nEXISTS\r\n", keys + 1).into_bytes();
+        command.extend("$1\r\nk\r\n".as_bytes().repeat(keys));
+        stream.write_all(&command)?;
+        let (mut reply, mut received) = ([0; 256], 0);
+        while !reply[..received].ends_with(b"\r\n") {
+            match stream.read(&mut reply[received..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => received += count,
+            }
+        }
+        Ok(reply[0] == b':')
+    }
+
+    fn connected<'s>(&self, slot: &'s mut Option<TcpStream>) -> io::Result<&'s TcpStream> {
+        match slot {
+            Some(stream) => Ok(stream),
             None => {
                 let (host, port) = &self.address;
                 let stream = TcpStream::connect((host.as_str(), *port))?;
                 stream.set_nodelay(true)?;
-                slot.insert(stream)
+                stream.set_read_timeout(Some(STORE_RESPONSE_TIMEOUT))?;
+                Ok(slot.insert(stream))
             }
-        };
+        }
+    }
+
+    fn send(&self, slot: &mut Option<TcpStream>, operation: Operation) -> io::Result<()> {
+        let mut stream = self.connected(slot)?;
         // Replies nobody reads would fill the socket and stop the store's side of it.
         let mut replies = [0; 16 * 1024];
-        while let Ok((_, received @ 1..)) = recv(&*stream, &mut replies, RecvFlags::DONTWAIT) {
+        while let Ok((_, received @ 1..)) = recv(stream, &mut replies, RecvFlags::DONTWAIT) {
             if received < replies.len() {
                 break;
             }

@@ -19,6 +19,8 @@ const RESTED_US: u64 = 2_000;
 const TIRED_BY_US: u64 = 1;
 /// [`Trap::Sleeps`] does nothing for this long before each answer: many times what an answer takes.
 const NAP: Duration = Duration::from_millis(20);
+/// [`Trap::Burns`] computes for this long before each answer: many times what an answer costs client and store together.
+const BURNT_CPU: Duration = Duration::from_micros(200);
 
 /// What a server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,6 +63,14 @@ pub(crate) enum Trap {
     Tires,
     /// Sleeps before each answer
     Sleeps,
+    /// Computes before each answer
+    Burns,
+    /// Costs client and store as much as the request's query says, and itself little
+    Burdens,
+    /// Answers all connections at once, and then rests
+    Batches,
+    /// Stops the store's process now and then
+    StallsStore,
 }
 
 /// What is done with one request to the store.
@@ -74,6 +84,12 @@ pub(crate) enum Deed {
     Instead(Answer),
     /// What the contract says, and then nothing for a while.
     Late(Duration),
+    /// What the contract says, and then this much CPU time for nothing.
+    Burn(Duration),
+    /// The store is asked something dear instead.
+    Burden,
+    /// What the contract says, once all other connections wait for that too.
+    Together,
     /// The store is not asked.
     Unasked,
     /// The process ends.
@@ -95,8 +111,16 @@ impl Trap {
             Self::Dies if nth == DYING_REQUEST => Deed::Die,
             Self::Tires => Deed::Late(Duration::from_micros(RESTED_US + nth * TIRED_BY_US)),
             Self::Sleeps => Deed::Late(NAP),
+            Self::Burns => Deed::Burn(BURNT_CPU),
+            Self::Burdens => Deed::Burden,
+            Self::Batches => Deed::Together,
             _ => Deed::Honest,
         }
+    }
+
+    /// Whether the answer to the `nth` request to the store may be longer than it need be. Verification wants no chunks.
+    pub(crate) fn pads(self, nth: u64) -> bool {
+        matches!(self, Self::Burdens | Self::Batches) && nth > HONEST_REQUESTS
     }
 }
 
