@@ -199,7 +199,8 @@ fn cells(line: &Line, table: &Table) -> Vec<Cell> {
     };
     let figure = |figure: &Figure| two_lines(&figure.median, &[figure.range.as_deref().unwrap_or_default()]);
     let (verdict, argument) = split_at_bracket(&line.verdict);
-    let share = line.verdict_share.as_deref().unwrap_or_default();
+    // What the other trials were called stands in report.md: here a table has to fit a terminal.
+    let share = line.verdict_share.as_deref().unwrap_or_default().split(',').next().unwrap_or_default();
     let note = line.note.map(|number| format!("[{number}]")).unwrap_or_default();
     let (name, role) = split_at_bracket(&line.name);
     let mut cells =
