@@ -16,8 +16,20 @@ use crate::{
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
-    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta)];
+    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta), speed(rows)];
     lines.into_iter().flatten().collect()
+}
+
+/// How much the machine's own speed changed while this was measured.
+fn speed(rows: &[&Row]) -> Option<String> {
+    let mut took_ms: Vec<f64> = rows.iter().filter_map(|row| row.yardstick_ms).flatten().collect();
+    took_ms.sort_by(f64::total_cmp);
+    let (least, most) = (took_ms.first()?, took_ms.last()?);
+    let median = took_ms[took_ms.len() / 2];
+    Some(format!(
+        "Speed of the machine: a fixed piece of work beside each trial took {median:.1} ms ({least:.1} to {most:.1}); where \
+         it takes longer, neighbours on the host slow every figure."
+    ))
 }
 
 /// What the store alone could do, beside which a stack's rate shows what is the stack's.

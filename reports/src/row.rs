@@ -92,6 +92,10 @@ pub struct Row {
     pub pool: u32,
     /// Connections of the load.
     pub connections: u32,
+    /// CPU time in milliseconds that a fixed piece of work took on the server's CPU, right before the load and right after
+    /// it; null in runs older than the field, and where the kernel forbade the binding.
+    #[serde(default)]
+    pub yardstick_ms: Option<[f64; 2]>,
     /// Length of the warm-up before the window, in seconds; null in runs older than the field.
     #[serde(default)]
     pub warmup_s: Option<f64>,

@@ -171,6 +171,7 @@ pub fn row(stack: &str) -> Row {
         workers: 1,
         pool: 2000,
         connections: 2000,
+        yardstick_ms: None,
         warmup_s: Some(1.0),
         window_s: 4.0,
         started: "2026-11-21T10:00:01Z".to_owned(),

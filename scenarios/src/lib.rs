@@ -9,6 +9,7 @@
 //! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
 //!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
+//! - [`yardstick`]: how fast the machine is beside each trial.
 //! - [`idle`]: what idle connections take of a server's memory; [`store_ceiling`]: what the store alone can do.
 //! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`]; [`strays`] and
 //!   [`listeners`] find those who are not where they should be.
@@ -49,3 +50,4 @@ pub mod units;
 pub mod verdict;
 pub mod verify;
 mod wire;
+pub mod yardstick;

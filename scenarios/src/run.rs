@@ -25,6 +25,7 @@ use crate::{
     store::{Store, StoreKind, StoreStart},
     trial::Bench,
     units::{parse_duration, show_duration},
+    yardstick::Yardstick,
 };
 
 pub use crate::choose::all_stacks;
@@ -173,6 +174,7 @@ fn measure(args: &RunArgs, earlier: Option<Earlier>) -> Result<Ended> {
         cpus: &cpus,
         guard: &guard,
         interrupt: &interrupt,
+        yardstick: &Yardstick::new(),
     };
     let runner = Runner { args, bench: &bench, courses: &courses, lineup: &lineup };
     match runner.measure_all(earlier, &mut dir) {

@@ -27,6 +27,7 @@ use crate::{
     units::show_duration,
     verdict::{self, Evidence},
     verify::Verifier,
+    yardstick::Yardstick,
 };
 
 /// The client's name for the server's process tree …
@@ -53,6 +54,8 @@ pub struct Bench<'a> {
     pub guard: &'a Guard,
     /// Ctrl-C.
     pub interrupt: &'a Interrupt,
+    /// What the machine's speed is told by.
+    pub yardstick: &'a Yardstick,
 }
 
 impl Bench<'_> {
@@ -163,7 +166,10 @@ impl Trial<'_> {
         verifier.exact_answer()?;
         store.set_delays(&self.scenario.store.delays)?;
         store.reset_counts()?;
+        let speed = || bench.yardstick.measure(&bench.cpus.server).map(|took| took.as_secs_f64() * 1e3);
+        let before = speed();
         let result = self.load(bench, store, &server, row);
+        let after = speed();
         // A server or a store that died under load makes the client's result meaningless; say the cause, not the effect.
         if let Some(death) = server.death() {
             bail!("{death}");
@@ -177,6 +183,7 @@ impl Trial<'_> {
         let reports = store.delay_reports()?;
         self.fill(bench, row, &Measured { result, counts, reports })?;
         row.cold_start_ms = Some(cold_start_ms);
+        row.yardstick_ms = before.zip(after).map(|(before, after)| [before, after]);
         if self.weighs_connections {
             row.idle_connection_bytes = self.weigh_connections(bench, store);
         }
@@ -413,6 +420,7 @@ impl Trial<'_> {
             workers: self.workers,
             pool: self.scenario.server.pool,
             connections: self.scenario.load.connections,
+            yardstick_ms: None,
             warmup_s: Some(self.scenario.warmup().as_secs_f64()),
             window_s: 0.0,
             started: jiff::Timestamp::now().to_string(),
