@@ -16,7 +16,8 @@ use crate::{
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
-    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta), speed(rows)];
+    let lines =
+        [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta), speed(rows)];
     lines.into_iter().flatten().collect()
 }
 
