@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use stackbench_reports::row::Verdict;
+use stackbench_reports::row::{Offered, Verdict};
 use stackload::result::{ClientVerdictKind, CpuTicks, ErrorKind, LoadResult, Second};
 
 use crate::store::DelayReport;
@@ -22,6 +22,8 @@ const AT_CEILING: f64 = 0.99;
 const NEAR_CEILING: f64 = 0.95;
 /// Of two peers on shared CPUs, one that used this share of their time is named alone.
 const DOMINANT_PEER: f64 = 0.65;
+/// An open loop's client that sends later than this (p99) does not offer what it says.
+const LAG_US: u64 = 1_000;
 /// Lateness of the store that matters: this share of the delay and …
 const STORE_LATE_SHARE: f64 = 0.05;
 /// … this much in absolute terms.
@@ -44,6 +46,8 @@ pub struct Evidence<'a> {
     pub delay_ceiling: Option<f64>,
     /// What a server reached that does nothing, per second.
     pub null_ceiling: Option<f64>,
+    /// What was offered; none in a closed loop.
+    pub offered: Option<&'a Offered>,
     /// CPU seconds of the store in the window; `None` if it is not ours to measure.
     pub store_cpu_s: Option<f64>,
     /// CPU seconds of the server in the window.
@@ -61,6 +65,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         // A disturbed machine makes stores late; a late store does not disturb a machine.
         .or_else(|| noise::noisy(evidence))
         .or_else(|| store_late(evidence))
+        .or_else(|| lagging(evidence))
         .or_else(|| unsteady(evidence))
         .unwrap_or_else(|| limit(evidence))
 }
@@ -129,6 +134,14 @@ fn seconds(ticks: u64) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+fn lagging(evidence: &Evidence) -> Option<Judgement> {
+    let late_us = evidence.offered?.lag_us_p99;
+    (late_us > LAG_US).then(|| {
+        let text = format!("the client sent {:.1} ms (p99) later than it could have", late_us as f64 / 1e3);
+        (Verdict::ClientLimited, format!("{text}; more client threads or CPUs, or a lower rate"))
+    })
+}
+
 fn unsteady(evidence: &Evidence) -> Option<Judgement> {
     // The last entry may be a fraction of a second.
     let whole = evidence.result.per_second.len().min(evidence.result.window_s.floor() as usize);
@@ -147,8 +160,19 @@ fn unsteady(evidence: &Evidence) -> Option<Judgement> {
     })
 }
 
-/// Who or what bounded the throughput.
+/// Who or what bounded the throughput. An offered rate that was carried bounds it by itself.
 fn limit(evidence: &Evidence) -> Judgement {
+    let Some(offered) = evidence.offered else { return limit_of_server(evidence) };
+    if offered.carried(evidence.result.requests) >= AT_CEILING {
+        return (Verdict::Ok, String::new());
+    }
+    let carried = evidence.result.requests as f64 / evidence.result.window_s;
+    let (verdict, reason) = limit_of_server(evidence);
+    let why = if reason.is_empty() { String::new() } else { format!("; {reason}") };
+    (verdict, format!("offered {:.0}/s, carried {carried:.0}/s{why}", offered.per_sec))
+}
+
+fn limit_of_server(evidence: &Evidence) -> Judgement {
     let rate = evidence.result.requests as f64 / evidence.result.window_s;
     let share_of = |ceiling: Option<f64>| ceiling.map_or(0.0, |ceiling| rate / ceiling);
     let server = server_share(evidence);
