@@ -171,15 +171,15 @@ impl Trial<'_> {
         store.set_delays(&self.scenario.store.delays)?;
         store.reset_counts()?;
         let result = self.load(bench, store, &server, row);
-        // A server that died under load makes the client's result meaningless; say the cause, not the effect.
+        // A server or a store that died under load makes the client's result meaningless; say the cause, not the effect.
         if let Some(death) = server.death() {
+            bail!("{death}");
+        }
+        if let Some(death) = store.death() {
             bail!("{death}");
         }
         let result = result?;
         self.stop_server(server)?;
-        if let Some(death) = store.death() {
-            bail!("{death}");
-        }
         let counts = work_counts(&store.command_counts()?);
         let reports = store.delay_reports()?;
         self.fill(bench, row, &Measured { result, counts, reports })?;
