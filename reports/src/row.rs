@@ -203,7 +203,7 @@ impl fmt::Display for Slot {
 }
 
 /// What an open loop offered, and how well the client kept to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offered {
     /// Requests per second that were asked for.

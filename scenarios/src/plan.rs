@@ -256,8 +256,8 @@ mod tests {
     fn a_block_holds_every_cell_once_with_the_ceilings_first() {
         let lineup = Lineup::new(four(), Twins::LeftOut);
         let cells = cells(&course(), &lineup);
-        let [ceilings, others] = block_order(&cells, &lineup.stacks, 7, 0, 1);
-        assert_eq!((cells.len(), ceilings.len(), others.len()), (8, 2, 6));
+        let [ceilings, maxima, others] = block_order(&course(), &cells, &lineup.stacks, 7, 0, 1);
+        assert_eq!((cells.len(), ceilings.len(), maxima.len(), others.len()), (8, 2, 0, 6));
         assert!(cells.iter().all(|cell| ceilings.contains(cell) || others.contains(cell)));
         assert!(ceilings.iter().all(|cell| cell.stack == 1));
     }
@@ -265,10 +265,28 @@ mod tests {
     #[test]
     fn the_seed_decides_the_order_and_blocks_differ() {
         let cells = cells(&course(), &Lineup::new(four(), Twins::LeftOut));
-        let order = |seed, block| block_order(&cells, &four(), seed, 0, block);
+        let order = |seed, block| block_order(&course(), &cells, &four(), seed, 0, block);
         assert_eq!(order(7, 1), order(7, 1));
         assert!((2..10).any(|block| order(7, block) != order(7, 1)));
         assert!((8..16).any(|seed| order(seed, 1) != order(7, 1)));
+    }
+
+    #[test]
+    fn what_a_stack_reaches_at_most_is_measured_before_the_shares_of_it_and_null_is_not_offered_a_rate() {
+        let steps = "[steps]\npool = [1, 2]\nrate = [\"max\", 100, \"50%\"]\n[server]";
+        let open = SCENARIO.replace("\"closed\"", "\"open\"").replace("[server]", steps);
+        let course = Course::new(toml::from_str(&open).unwrap());
+        let lineup = Lineup::new(four(), Twins::LeftOut);
+        let cells = cells(&course, &lineup);
+        let [ceilings, maxima, others] = block_order(&course, &cells, &lineup.stacks, 7, 0, 1);
+        // Two pools and two modes: of null at most only, of the three others at three rates.
+        assert_eq!((ceilings.len(), maxima.len(), others.len()), (4, 12, 24));
+        assert!(maxima.iter().all(|cell| course.maximum_of(cell.step) == Some(cell.step)));
+        assert!(others.iter().all(|cell| {
+            let maximum = course.maximum_of(cell.step).unwrap();
+            let pool = |step: usize| course.steps[step].scenario.server.pool;
+            is_maximum(&course.steps[maximum]) && pool(maximum) == pool(cell.step)
+        }));
     }
 
     #[test]

@@ -93,6 +93,7 @@ pub struct Load {
     /// How sends are scheduled.
     pub model: LoadModel,
     /// What an open loop offers; none in a closed one.
+    #[serde(default)]
     pub rate: Option<Rate>,
     /// How the instants at which its requests are due are spread.
     #[serde(default)]

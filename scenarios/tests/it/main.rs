@@ -9,6 +9,7 @@ mod harness;
 mod interruption;
 mod repeats;
 mod resume;
+mod rates;
 mod rows;
 mod steps;
 mod stranger;
