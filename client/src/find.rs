@@ -26,10 +26,10 @@ const PRECISION: f64 = 0.05;
 const CONFIRMATIONS: u32 = 3;
 /// Enough for every rate from the least to the most, with each bound tried again and some that change sides.
 const TRIALS_MAX: u32 = 48;
-/// Of what falls due, so much must be answered for a rate to count as carried.
-pub const CARRIED: f64 = 0.99;
 /// A client that sends later than this (99th percentile, microseconds) does not offer what it says.
 pub const LAG_US_MAX: u64 = 1_000;
+/// Length of the warm-up where none is given: this part of the window's.
+const WARMUP_PART: u64 = 4;
 /// A window shorter than this share of what was asked for was interrupted.
 const WHOLE: f64 = 0.99;
 
@@ -68,6 +68,9 @@ pub fn find(
         Schedule::Open { rate, arrival, seed } => (rate.to, arrival, seed),
         Schedule::Closed => (START, Arrival::Poisson, 0),
     };
+    // Without a warm-up the answers to what is in flight at the end would be missing, and nothing would stand for them.
+    let warmup_ns = if options.warmup_ns == 0 { options.duration_ns / WARMUP_PART } else { options.warmup_ns };
+    let options = &Options { warmup_ns, ..options.clone() };
     let mut search = Search::new(Settings {
         start,
         least: LEAST,
@@ -114,10 +117,10 @@ pub fn missed(objective: &[Threshold], result: &LoadResult) -> Result<Option<Str
             let late_ms = schedule.lag_us.p99 as f64 / 1e3;
             return Ok(Some(format!("the client itself was late by {late_ms:.1} ms (p99)")));
         }
-        let due = schedule.lag_us.count + result.censored.unsent;
-        let carried = result.requests as f64 / due.max(1) as f64;
-        if carried < CARRIED {
-            return Ok(Some(format!("of what fell due {:.1} % was answered", 100.0 * carried)));
+        if result.is_carried() == Some(false) {
+            let due = result.due().unwrap_or_default().max(1);
+            let percent = 100.0 * result.requests as f64 / due as f64;
+            return Ok(Some(format!("of what fell due {percent:.1} % was answered")));
         }
     }
     let observed = Observed::of(result)?;

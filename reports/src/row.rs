@@ -220,14 +220,6 @@ pub struct Offered {
     pub lag_us_p99: u64,
 }
 
-impl Offered {
-    /// Of what fell due, the share that was answered. Answers to requests of the warm-up stand for those that were in
-    /// flight at the end.
-    pub fn carried(&self, answers: u64) -> f64 {
-        if self.due == 0 { 0.0 } else { answers as f64 / self.due as f64 }
-    }
-}
-
 /// Percentiles of latency, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

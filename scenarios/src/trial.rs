@@ -364,7 +364,6 @@ impl Trial<'_> {
             delays: &delays,
             delay_ceiling: delay_ceiling.as_ref().map(|(rate, _)| *rate),
             null_ceiling: self.null_rate,
-            offered: row.offered.as_ref(),
             store_cpu_s: watched(WATCH_STORE).map(|store| store.cpu_s),
             server_cpu_s: server.cpu_s,
         };
@@ -450,11 +449,10 @@ fn lowest(delay_ceiling: Option<(f64, String)>, others: [Option<(f64, &str)>; 2]
 /// What an open loop offered.
 fn offered(result: &LoadResult) -> Option<Offered> {
     let schedule = result.schedule?;
-    let (sent, unsent) = (schedule.lag_us.count, result.censored.unsent);
     Some(Offered {
         per_sec: schedule.rate_from,
-        due: sent + unsent,
-        unsent,
+        due: result.due()?,
+        unsent: result.censored.unsent,
         latency_us: latency(result.latency_corrected_us.as_ref()?),
         lag_us_p50: schedule.lag_us.p50,
         lag_us_p99: schedule.lag_us.p99,

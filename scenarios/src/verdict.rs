@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use stackbench_reports::row::{Offered, Verdict};
+use stackbench_reports::row::Verdict;
 use stackload::result::{ClientVerdictKind, CpuTicks, ErrorKind, LoadResult, Second};
 
 use crate::store::DelayReport;
@@ -46,8 +46,6 @@ pub struct Evidence<'a> {
     pub delay_ceiling: Option<f64>,
     /// What a server reached that does nothing, per second.
     pub null_ceiling: Option<f64>,
-    /// What was offered; none in a closed loop.
-    pub offered: Option<&'a Offered>,
     /// CPU seconds of the store in the window; `None` if it is not ours to measure.
     pub store_cpu_s: Option<f64>,
     /// CPU seconds of the server in the window.
@@ -135,7 +133,7 @@ fn seconds(ticks: u64) -> f64 {
 }
 
 fn lagging(evidence: &Evidence) -> Option<Judgement> {
-    let late_us = evidence.offered?.lag_us_p99;
+    let late_us = evidence.result.schedule?.lag_us.p99;
     (late_us > LAG_US).then(|| {
         let text = format!("the client sent {:.1} ms (p99) later than it could have", late_us as f64 / 1e3);
         (Verdict::ClientLimited, format!("{text}; more client threads or CPUs, or a lower rate"))
@@ -162,14 +160,17 @@ fn unsteady(evidence: &Evidence) -> Option<Judgement> {
 
 /// Who or what bounded the throughput. An offered rate that was carried bounds it by itself.
 fn limit(evidence: &Evidence) -> Judgement {
-    let Some(offered) = evidence.offered else { return limit_of_server(evidence) };
-    if offered.carried(evidence.result.requests) >= AT_CEILING {
+    let result = evidence.result;
+    let (Some(schedule), Some(is_carried)) = (result.schedule, result.is_carried()) else {
+        return limit_of_server(evidence);
+    };
+    if is_carried {
         return (Verdict::Ok, String::new());
     }
-    let carried = evidence.result.requests as f64 / evidence.result.window_s;
+    let (offered, carried) = (schedule.rate_from, result.requests as f64 / result.window_s);
     let (verdict, reason) = limit_of_server(evidence);
     let why = if reason.is_empty() { String::new() } else { format!("; {reason}") };
-    (verdict, format!("offered {:.0}/s, carried {carried:.0}/s{why}", offered.per_sec))
+    (verdict, format!("offered {offered:.0}/s, carried {carried:.0}/s{why}"))
 }
 
 fn limit_of_server(evidence: &Evidence) -> Judgement {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stackbench_reports::row::Latency;
 use stackload::result::{
-    Censored, ClientVerdict, Connections, Histograms, LatencySummary, LoadModel, LoadShape, ProcessUsage, SCHEMA,
-    TurnSummary,
+    ArrivalKind, Censored, ClientVerdict, Connections, Histograms, LatencySummary, LoadModel, LoadShape, ProcessUsage,
+    SCHEMA, ScheduleAccount, TurnSummary,
 };
 
 use super::*;
@@ -87,7 +86,6 @@ struct Case {
     late_us_p99: f64,
     delay_ceiling: Option<f64>,
     null_ceiling: Option<f64>,
-    offered: Option<Offered>,
     store_cpu_s: Option<f64>,
     server_cpu_s: f64,
 }
@@ -100,7 +98,6 @@ impl Default for Case {
             late_us_p99: 0.0,
             delay_ceiling: None,
             null_ceiling: None,
-            offered: None,
             store_cpu_s: Some(2.0),
             server_cpu_s: 10.0,
         }
@@ -115,7 +112,6 @@ fn verdict(result: &LoadResult, case: &Case) -> Judgement {
         delays: &[DelayReport { mean_us: case.least_ms as f64 * 1e3, late_us_p99: case.late_us_p99 }],
         delay_ceiling: case.delay_ceiling,
         null_ceiling: case.null_ceiling,
-        offered: case.offered.as_ref(),
         store_cpu_s: case.store_cpu_s,
         server_cpu_s: case.server_cpu_s,
     })
@@ -263,33 +259,34 @@ fn a_rate_near_the_delay_s_ceiling_is_latency_bound() {
     assert_eq!(verdict(&result, &far).0, Verdict::Idle);
 }
 
-/// So many requests due in ten seconds, sent so late.
-fn offered(due: u64, lag_us_p99: u64) -> Option<Offered> {
-    let (per_sec, latency_us) = (due as f64 / 10.0, Latency::default());
-    Some(Offered { per_sec, due, unsent: 0, latency_us, lag_us_p50: 5, lag_us_p99 })
+/// The same answers in an open loop with so many requests due in ten seconds, sent so late.
+fn offered(result: LoadResult, due: u64, lag_us_p99: u64) -> LoadResult {
+    let rate = due as f64 / 10.0;
+    let lag_us = TurnSummary { count: due, p50: 5, p99: lag_us_p99, max: lag_us_p99 };
+    let arrival = ArrivalKind::Poisson;
+    let schedule = ScheduleAccount { rate_from: rate, rate_to: rate, ramp_s: 0.0, arrival, seed: 0, lag_us };
+    LoadResult { schedule: Some(schedule), ..result }
 }
 
 #[test]
 fn an_offered_rate_that_was_carried_needs_no_busy_server() {
     let (result, case) = half_idle();
-    let carried = Case { offered: offered(10_050, 80), ..case };
-    assert_eq!(verdict(&result, &carried), (Verdict::Ok, String::new()));
+    assert_eq!(verdict(&offered(result, 10_050, 80), &case), (Verdict::Ok, String::new()));
 }
 
 #[test]
 fn a_rate_that_was_not_carried_is_told_with_what_was_and_who_was_full() {
-    let case = Case { offered: offered(20_000, 80), ..Case::default() };
-    let (kind, reason) = verdict(&healthy(), &case);
+    let (kind, reason) = verdict(&offered(healthy(), 20_000, 80), &Case::default());
     assert_eq!((kind, reason.as_str()), (Verdict::Ok, "offered 2000/s, carried 1000/s"));
     let (result, idle) = half_idle();
-    let (kind, reason) = verdict(&result, &Case { offered: offered(20_000, 80), ..idle });
+    let (kind, reason) = verdict(&offered(result, 20_000, 80), &idle);
     assert_eq!(kind, Verdict::Idle);
     assert!(reason.starts_with("offered 2000/s, carried 1000/s; the server's CPUs were 50 % busy"), "{reason}");
 }
 
 #[test]
 fn a_client_that_sends_late_does_not_offer_what_it_says() {
-    let (kind, reason) = verdict(&healthy(), &Case { offered: offered(10_000, 1_500), ..Case::default() });
+    let (kind, reason) = verdict(&offered(healthy(), 10_000, 1_500), &Case::default());
     assert_eq!(kind, Verdict::ClientLimited);
     assert!(reason.contains("1.5 ms (p99) later"), "{reason}");
 }

@@ -56,7 +56,7 @@ fn a_rate_that_a_stack_cannot_carry_is_a_row_that_says_what_it_carried() {
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
     let (row, offered) = at(&ran, 0, "sleeps");
     let offered = offered.unwrap();
-    assert!(offered.unsent > 0 && offered.carried(row.requests) < 0.2, "{offered:?}");
+    assert!(offered.unsent > 0 && row.requests < offered.due / 5, "{offered:?}");
     assert!(offered.latency_us.p50 > row.latency_us.p50, "what waits for a connection waits from when it was due");
     // Tests run beside each other: where others used the machine, that is said instead.
     if row.verdict != Verdict::Noisy {
