@@ -23,6 +23,7 @@
 //!   wrk2's.
 //! - [`result`]: the result file's format, for those who read it; [`result_file`]: filling it in; [`output`]: this and
 //!   other files; [`threshold`]: what makes a run a failure.
+//! - [`find`]: the highest rate that meets an objective, found by a [`search`] that knows nothing of load.
 //! - [`selftest`]: servers that misbehave in known ways, and whether the client sees it.
 //! - [`clock`]: the monotonic clock.
 
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod extended;
+pub mod find;
 pub mod http;
 pub mod latency;
 pub mod live;
@@ -46,6 +48,7 @@ pub mod result;
 pub mod result_file;
 pub mod run;
 pub mod script;
+pub mod search;
 pub mod selftest;
 pub mod spectrum;
 pub mod tally;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use stackload::censored::Observed;
 use stackload::cli::{self, Options, Refusal, USAGE, VERSION_LINE};
+use stackload::find::{self, Ended};
 use stackload::live::Live;
 use stackload::load;
 use stackload::output::Outputs;
@@ -15,13 +16,17 @@ use stackload::result::LoadResult;
 use stackload::result_file;
 use stackload::run::{self, Ending, Finished, RunError, Signals};
 use stackload::script::Script;
+use stackload::search::Found;
 use stackload::selftest;
+use stackload::threshold::Threshold;
 use stackload::verdict;
 
 /// wrk's exit code when a thread cannot be created.
 const EXIT_NO_THREAD: u8 = 2;
-/// A condition of `--fail-if` holds.
+/// A condition of `--fail-if` holds, or `--find-rate` has found no rate.
 const EXIT_THRESHOLD: u8 = 3;
+/// What a shell reports for a program that SIGINT ended.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "selftest") {
@@ -61,6 +66,9 @@ fn measure(options: &Options) -> Result<ExitCode> {
     let outputs = Outputs::create(options)?;
     run::raise_descriptor_limit(options.connections, options.threads)?;
     let mut signals = Signals::catch()?;
+    if let Some(objective) = &options.find_rate {
+        return find_rate(options, objective, &mut signals);
+    }
     let script =
         options.script.as_deref().map(|path| Script::load(path, &options.url, &options.headers)).transpose()?;
     let (mut plan, roles) = load::prepare(options, script.as_ref())?;
@@ -94,6 +102,26 @@ fn measure(options: &Options) -> Result<ExitCode> {
         Ending::Regular if is_failure => ExitCode::from(EXIT_THRESHOLD),
         Ending::Regular => ExitCode::SUCCESS,
     })
+}
+
+/// Searches for the highest rate, a line for each trial. A search without both bounds has not found what was asked for.
+fn find_rate(options: &Options, objective: &[Threshold], signals: &mut Signals) -> Result<ExitCode> {
+    print(&format!("Searching for the highest rate @ {}\n", options.url_text));
+    let told = |number: u32, trial: &find::Trial| {
+        let why = trial.missed.as_ref().map_or_else(|| "met".to_owned(), |why| format!("missed: {why}"));
+        print(&format!("  {number:>2}  {:>10.2}/s  {why}\n", trial.rate));
+    };
+    match find::find(options, objective, signals, told)? {
+        Ended::Found(found) => {
+            print(&format!("Highest rate: {found}\n"));
+            let is_found = matches!(found, Found::Between { .. });
+            Ok(if is_found { ExitCode::SUCCESS } else { ExitCode::from(EXIT_THRESHOLD) })
+        }
+        Ended::Interrupted => {
+            print("Interrupted: the trial under way does not count\n");
+            Ok(ExitCode::from(EXIT_INTERRUPTED))
+        }
+    }
 }
 
 /// Says which conditions of `--fail-if` hold; whether one does.

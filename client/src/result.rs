@@ -103,6 +103,29 @@ impl LoadResult {
     }
 }
 
+/// Of what fell due, so much must be answered for a rate to count as carried.
+const CARRIED: f64 = 0.99;
+/// What is in flight at two instants differs by chance by less than this many standard deviations.
+const DEVIATIONS: f64 = 3.0;
+
+impl LoadResult {
+    /// In the open loop, the requests that fell due in the window: those that were sent in it, and those that were due and
+    /// never sent.
+    pub fn due(&self) -> Option<u64> {
+        Some(self.schedule.as_ref()?.lag_us.count + self.censored.unsent)
+    }
+
+    /// In the open loop, whether the rate was carried: whether 99 % of what fell due was answered. Answers to what was in
+    /// flight as the window opened stand for those that came after it closed; by how much the two differ by chance (two
+    /// Poisson counts whose mean is rate × latency, by Little's law) is not held against the server.
+    pub fn is_carried(&self) -> Option<bool> {
+        let due = self.due()? as f64;
+        let in_flight = self.requests as f64 * self.latency_us.mean / 1e6 / self.window_s;
+        let by_chance = DEVIATIONS * (2.0 * in_flight).sqrt();
+        Some(self.requests as f64 + by_chance >= CARRIED * due)
+    }
+}
+
 /// The load that was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

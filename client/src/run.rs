@@ -171,10 +171,15 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         if self.is_armed {
-            // It can fail only if the pipe is full of other reasons to wake.
-            let _ = (&*self.writer).write(&[0]);
+            ring(&self.writer);
         }
     }
+}
+
+/// Ends the main thread's sleep.
+fn ring(mut writer: &UnixStream) {
+    // It can fail only if the pipe is full of other reasons to wake.
+    let _ = writer.write(&[0]);
 }
 
 /// What was read as the window opened.
@@ -261,7 +266,7 @@ impl Crew {
         let mut crew = Self { edges: Arc::new(edges), wake, gate: Arc::default(), threads: Vec::new() };
         let working = Arc::new(AtomicU32::new(plan.threads));
         for (number, role) in (0..plan.threads).zip(roles) {
-            let (working, spent) = (Arc::clone(&working), signals.alarm());
+            let (working, writer) = (Arc::clone(&working), Arc::clone(&signals.writer));
             let (plan, edges, wake) = (Arc::clone(plan), Arc::clone(&crew.edges), Arc::clone(&crew.wake));
             let (gate, alarm) = (Arc::clone(&crew.gate), signals.alarm());
             let body = move || {
@@ -270,8 +275,8 @@ impl Crew {
                 let event_loop = EventLoop::new(&plan, &edges, role, number, start_ns, wake.as_fd())?;
                 // The last loop that has nothing left to do ends the run.
                 let spent = || {
-                    if working.fetch_sub(1, Ordering::AcqRel) > 1 {
-                        spent.disarm()
+                    if working.fetch_sub(1, Ordering::AcqRel) == 1 {
+                        ring(&writer);
                     }
                 };
                 let (outcome, open) = event_loop.run(start_ns, spent)?;

@@ -42,6 +42,15 @@ enum Comparison {
 }
 
 impl Comparison {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Above => Self::AtMost,
+            Self::AtLeast => Self::Below,
+            Self::Below => Self::AtLeast,
+            Self::AtMost => Self::Above,
+        }
+    }
+
     fn holds(self, value: f64, limit: f64) -> bool {
         match self {
             Self::Above => value > limit,
@@ -52,14 +61,23 @@ impl Comparison {
     }
 }
 
-/// Reads a list of conditions, separated by commas; an error is the whole message.
+/// Reads a list of conditions that must not hold, separated by commas; an error is the whole message.
 pub fn parse(list: &str) -> Result<Vec<Threshold>, String> {
-    list.split(',').map(|text| parse_one(text.trim()).ok_or_else(|| refusal(text.trim()))).collect()
+    list.split(',').map(|text| parse_one(text.trim()).ok_or_else(|| refusal("--fail-if", text.trim()))).collect()
 }
 
-fn refusal(text: &str) -> String {
+/// Reads an objective, conditions that must hold: each is broken by what it rules out. `flag` is who asks, for messages.
+pub fn parse_objective(flag: &str, list: &str) -> Result<Vec<Threshold>, String> {
+    let one = |text: &str| {
+        let required = parse_one(text).ok_or_else(|| refusal(flag, text))?;
+        Ok(Threshold { comparison: required.comparison.opposite(), ..required })
+    };
+    list.split(',').map(|text| one(text.trim())).collect()
+}
+
+fn refusal(flag: &str, text: &str) -> String {
     format!(
-        "stackload: --fail-if '{text}': expected a figure (p50, p99.9, mean, max, rate, errors, unanswered), one of > \
+        "stackload: {flag} '{text}': expected a figure (p50, p99.9, mean, max, rate, errors, unanswered), one of > \
          >= < <= and a limit, as p99>50ms, rate<1k or errors>0.1%"
     )
 }
@@ -162,6 +180,14 @@ mod tests {
                 (Metric::ErrorsPercent, Comparison::AtLeast, 0.5),
             ]
         );
+    }
+
+    #[test]
+    fn an_objective_is_broken_by_its_opposite() {
+        let parsed = parse_objective("--objective", "p99<20ms,errors<=0.1%,rate>=1k").unwrap();
+        let seen: Vec<Comparison> = parsed.iter().map(|one| one.comparison).collect();
+        assert_eq!(seen, [Comparison::AtLeast, Comparison::Above, Comparison::Below]);
+        assert!(parse_objective("--objective", "p99").unwrap_err().contains("--objective 'p99'"));
     }
 
     #[test]

@@ -112,8 +112,14 @@ fn load(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> String {
         }
         None => format!("window {}", number::seconds(rows.iter().map(|row| row.window_s).fold(0.0, f64::max))),
     };
+    let is_open = |row: &&&Row| row.offered.is_some();
+    let model = match rows.iter().filter(is_open).count() {
+        0 => "closed loop",
+        open if open == rows.len() => "open loop",
+        _ => "open loop, and a closed one for the maximum",
+    };
     format!(
-        "Load: closed loop, {} connections, pool {}, workers {}, {window}, trials {trials}.",
+        "Load: {model}, {} connections, pool {}, workers {}, {window}, trials {trials}.",
         each(|row| row.connections),
         each(|row| row.pool),
         each(|row| row.workers),
@@ -192,7 +198,10 @@ pub fn reading(run: &Run, sections: &[Section]) -> Vec<String> {
     let mut lines = spread(&trials);
     lines.extend(tables().any(|table| table.has_ratios).then(|| RATIOS.to_owned()));
     lines.extend(no_noise_floor(sections));
-    lines.extend([QUEUEING, HOW, cost(run.meta.store.kind), RANKED].map(str::to_owned));
+    let has = |is_open: bool| tables().any(|table| table.is_open == is_open);
+    lines.extend(has(false).then(|| QUEUEING.to_owned()));
+    lines.extend(has(true).then(|| FROM_DUE.to_owned()));
+    lines.extend([PERCENTILES, HOW, cost(run.meta.store.kind), RANKED].map(str::to_owned));
     lines
 }
 
@@ -272,9 +281,17 @@ const RATIOS: &str = "× best: the figure that the table is ordered by over that
 
 /// What the percentiles are.
 const QUEUEING: &str = "Queueing p50 and p99: in a closed loop at saturation these restate throughput (connections ÷ rate); \
-                        they are not the latency of the stack. They are taken from the merged histograms of the trials, never \
-                        averaged; ≥ marks one whose rank falls among requests that were never answered, and (7 of 8) that \
-                        only so many of the trials' histograms could be read.";
+                        they are not the latency of the stack.";
+
+/// What they are in an open loop.
+const FROM_DUE: &str = "Latencies from due: from the instant at which a request was due, whether or not the server or a \
+                        connection was ready for it, to the last byte of its answer. Where less than the offered rate was \
+                        carried, a queue was growing, and they say how long the window was.";
+
+/// Where all percentiles come from.
+const PERCENTILES: &str = "Percentiles are taken from the merged histograms of the trials, never averaged; ≥ marks one whose \
+                           rank falls among requests that were never answered, and (7 of 8) that only so many of the trials' \
+                           histograms could be read.";
 
 /// The words beside a stack's name.
 const HOW: &str = "`native` and `bridged` say how a stack answers the mode: with a store client of its own kind, or by handing \

@@ -58,9 +58,12 @@ pub struct Row {
     pub ceiling_per_sec: Option<f64>,
     /// Where the ceiling comes from, in words: `2000 connections / 200.1 ms`, `null server`, …; null with the ceiling.
     pub ceiling_source: Option<String>,
+    /// What an open loop offered; null in a closed one, and in runs older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
     /// The client's occupancy ρ.
     pub occupancy: f64,
-    /// Raw latencies.
+    /// Raw latencies: from just before the first byte is written.
     pub latency_us: Latency,
     /// Errors by kind, warm-up included.
     pub errors: BTreeMap<String, u64>,
@@ -203,7 +206,25 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Percentiles of raw latency, in microseconds.
+/// What an open loop offered, and how well the client kept to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offered {
+    /// Requests per second that were asked for.
+    pub per_sec: f64,
+    /// Requests that fell due in the window: those that were sent in it, and those that never were.
+    pub due: u64,
+    /// Requests that were due and never sent, because no connection was free.
+    pub unsent: u64,
+    /// Latencies from the instants at which the requests were due.
+    pub latency_us: Latency,
+    /// How much later than it could the client sent, in microseconds: the median, …
+    pub lag_us_p50: u64,
+    /// … and the 99th percentile.
+    pub lag_us_p99: u64,
+}
+
+/// Percentiles of latency, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {

@@ -173,6 +173,9 @@ pub struct StepMeta {
     pub title: String,
     /// Delay the store adds, by command.
     pub delays: BTreeMap<String, String>,
+    /// What is offered, in words; null in a closed loop, and in runs older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
     /// Connections of the load.
     pub connections: u32,
     /// Blocking threads, and blocking store connections.

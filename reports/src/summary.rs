@@ -88,6 +88,8 @@ pub struct Cell {
     pub ceiling_share: Option<Spread>,
     /// Whose distributions the percentiles are of.
     pub merged: Merged,
+    /// Whether requests were due at instants of their own, which latencies are counted from.
+    pub is_open: bool,
     /// Median latency; none where no trial has its distribution.
     pub p50: Option<Percentile>,
     /// 99th percentile.
@@ -149,6 +151,7 @@ impl Cell {
             rate_by_block: by_block(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
             merged: Merged { read: read.len(), answered: answered.len() },
+            is_open: !rows.is_empty() && rows.iter().all(|row| row.offered.is_some()),
             p50: percentile(0.5),
             p99: percentile(0.99),
             server_us: spread(server_us),

@@ -151,6 +151,8 @@ pub struct Table {
     pub repeated: String,
     /// Whether some line has a ratio to the best.
     pub has_ratios: bool,
+    /// Whether latencies are counted from the instants at which requests were due.
+    pub is_open: bool,
     /// On how many trials the figures rest that the table is ordered by; more than one number where stacks differ.
     pub trials: BTreeSet<usize>,
 }
@@ -267,6 +269,7 @@ fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
         headline,
         lines,
         has_ratios: (0..cells.len()).any(|index| comparisons.times_best(index).is_some()),
+        is_open: cells.iter().all(|cell| cell.is_open),
         ceilings: ceilings(cells),
         notes,
         repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),

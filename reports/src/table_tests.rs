@@ -268,6 +268,7 @@ fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_th
     let step = |number: u32, us: f64| Row { step: Some(number), ..row("a", 1, 9_000.0, us) };
     let mut run = run(vec![step(1, 20.0), step(0, 10.0)]);
     let at = |pool: u32| StepMeta {
+        rate: None,
         title: format!("GET after 20ms, pool {pool}"),
         delays: BTreeMap::from([("get".to_owned(), "20ms".to_owned())]),
         connections: 2000,

@@ -9,12 +9,13 @@ use stackbench_reports::{
 };
 
 use crate::{
-    kept::{Kept, NullRates, Slot, State},
+    kept::{Kept, NullRates, Reached, Slot, State},
     meta::Prepared,
     plan::{self, Cell, Course, Lineup},
     progress::Progress,
     run::Ended,
     rundir::RunDir,
+    scenario::Rate,
     stack::UsesStore,
     store::Store,
     store_ceiling,
@@ -44,6 +45,7 @@ struct Block<'b, 'a> {
     course: &'b Course,
     number: u32,
     null_rates: NullRates,
+    reached: Reached,
     /// How many more disturbed trials may be repeated.
     repeats_left: usize,
 }
@@ -105,10 +107,11 @@ impl Blocks<'_> {
                     course,
                     number,
                     null_rates: self.kept.null_rates(&scenario.name, number),
+                    reached: self.kept.reached(&scenario.name, number),
                     repeats_left: plan::repeats_max(cells.len()).saturating_sub(repeated),
                 };
-                // Ceilings are repeated before the others begin, which are held against them.
-                for part in plan::block_order(&cells, &self.lineup.stacks, self.seed, index, number) {
+                // Each part is repeated before the next begins, which rests on it.
+                for part in plan::block_order(course, &cells, &self.lineup.stacks, self.seed, index, number) {
                     block.measure(&part, desk)?;
                 }
             }
@@ -151,6 +154,7 @@ impl Block<'_, '_> {
         let prepared = &self.all.prepared[cell.stack];
         let request = &step.scenario.requests[cell.request];
         let null_rate = self.null_rates.get(step.number, &request.name, cell.mode);
+        let rate = self.rate(cell);
         let crowd = (cell.stack, step.scenario.load.connections);
         let trial = Trial {
             scenario: &step.scenario,
@@ -164,6 +168,9 @@ impl Block<'_, '_> {
             attempt,
             workers: self.all.bench.workers(&step.scenario),
             // A ceiling is not measured against itself.
+            rate,
+            // The same instants for every stack of a block.
+            arrival_seed: self.all.seed.wrapping_add(u64::from(self.number)),
             null_rate: null_rate.filter(|_| prepared.stack.role != Role::Ceiling),
             server_sha256: prepared.sha256.clone(),
             weighs_connections: !desk.weighed.contains(&crowd),
@@ -185,6 +192,25 @@ impl Block<'_, '_> {
         desk.dir.append(&row)?;
         desk.progress.end(&label, &row);
         self.null_rates.learn(&row);
+        self.reached.learn(&row);
         Ok(row)
+    }
+
+    /// How many requests a second a cell is offered; none in a closed loop.
+    fn rate(&self, cell: Cell) -> Result<Option<f64>, String> {
+        let step = &self.course.steps[cell.step];
+        let share = match step.scenario.load.rate {
+            None | Some(Rate::Max) => return Ok(None),
+            Some(Rate::PerSecond(rate)) => return Ok(Some(rate)),
+            Some(Rate::Share(share)) => share,
+        };
+        let stack = &self.all.lineup.stacks[cell.stack].name;
+        let request = &step.scenario.requests[cell.request].name;
+        let maximum = self.course.maximum_of(cell.step).map(|index| self.course.steps[index].number);
+        let reached = maximum.and_then(|step| self.reached.get(stack, cell.twin, step, request, cell.mode));
+        match reached.filter(|reached| *reached > 0.0) {
+            Some(reached) => Ok(Some(share * reached)),
+            None => Err("what it reaches at most is not known, because that trial of this block failed".to_owned()),
+        }
     }
 }

@@ -152,11 +152,37 @@ impl Kept {
         self.of_block(scenario, block).filter(|row| row.repeated).count()
     }
 
+    /// What each stack reached in a block.
+    pub fn reached(&self, scenario: &str, block: u32) -> Reached {
+        let mut reached = Reached::default();
+        self.of_block(scenario, block).for_each(|row| reached.learn(row));
+        reached
+    }
+
     /// What the null server reached in a block, by step, request and mode.
     pub fn null_rates(&self, scenario: &str, block: u32) -> NullRates {
         let mut rates = NullRates::default();
         self.of_block(scenario, block).for_each(|row| rates.learn(row));
         rates
+    }
+}
+
+/// What each stack reached in a block, by name, step, request and mode.
+#[derive(Debug, Default)]
+pub struct Reached(BTreeMap<(String, Option<u8>, Option<u32>, String, Mode), f64>);
+
+impl Reached {
+    /// Takes note of a row, if it has figures; a later one of the same trial counts instead.
+    pub fn learn(&mut self, row: &Row) {
+        if row.verdict != Verdict::Failed {
+            let key = (row.stack.clone(), row.twin, row.step, row.request.clone(), row.mode);
+            self.0.insert(key, row.requests_per_sec);
+        }
+    }
+
+    /// What it reached there, if it has been measured.
+    pub fn get(&self, stack: &str, twin: Option<u8>, step: Option<u32>, request: &str, mode: Mode) -> Option<f64> {
+        self.0.get(&(stack.to_owned(), twin, step, request.to_owned(), mode)).copied()
     }
 }
 

@@ -255,6 +255,7 @@ fn scenario_meta(course: &Course, workers: u32) -> ScenarioMeta {
 fn step_meta(step: &Step) -> StepMeta {
     StepMeta {
         title: step.title.clone(),
+        rate: step.scenario.load.rate.map(|rate| rate.to_string()),
         delays: delays_meta(&step.scenario.store.delays),
         connections: step.scenario.load.connections,
         pool: step.scenario.server.pool,

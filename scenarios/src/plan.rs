@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use stackbench_reports::row::{Mode, Role};
 
 use crate::{
-    scenario::{Scenario, Step},
+    scenario::{Rate, Scenario, Step},
     stack::Stack,
 };
 
@@ -77,6 +77,16 @@ impl Course {
         Self { steps: scenario.at_steps(), scenario }
     }
 
+    /// Of a step that offers a rate, the one that is the same but goes as fast as answers come.
+    pub fn maximum_of(&self, step: usize) -> Option<usize> {
+        let settings = |step: &Step| {
+            let Scenario { store, load, server, .. } = &step.scenario;
+            (store.delays.clone(), load.connections, server.pool)
+        };
+        let own = settings(&self.steps[step]);
+        self.steps.iter().position(|other| is_maximum(other) && settings(other) == own)
+    }
+
     /// How many trials a run of it makes, those that are repeated not counted.
     pub fn trials(&self, lineup: &Lineup) -> usize {
         cells(self, lineup).len() * self.scenario.run.trials as usize
@@ -105,6 +115,11 @@ pub fn repeats_max(cells: usize) -> usize {
     cells.div_ceil(REPEATED_ONE_IN)
 }
 
+/// Whether a step of an open loop goes as fast as answers come, for shares to be taken of it.
+fn is_maximum(step: &Step) -> bool {
+    step.scenario.load.rate == Some(Rate::Max)
+}
+
 /// One cell of a scenario: a step, a stack under one of its names, a request of it, and a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
@@ -124,7 +139,10 @@ pub struct Cell {
 pub fn cells(course: &Course, lineup: &Lineup) -> Vec<Cell> {
     let mut cells = Vec::new();
     for step in 0..course.steps.len() {
-        for (stack, description) in lineup.stacks.iter().enumerate() {
+        // An offered rate is a ceiling by itself, and the null server's maximum is one of the others' maximum alone.
+        let offers = matches!(course.steps[step].scenario.load.rate, Some(Rate::PerSecond(_) | Rate::Share(_)));
+        let is_asked = |stack: &Stack| !(offers && stack.role == Role::Ceiling);
+        for (stack, description) in lineup.stacks.iter().enumerate().filter(|(_, stack)| is_asked(stack)) {
             let second = lineup.twins.contains(&stack).then_some(Some(SECOND));
             for (request, asked) in course.scenario.requests.iter().enumerate() {
                 for &mode in asked.modes.iter().filter(|mode| description.modes.contains(mode)) {
@@ -137,15 +155,26 @@ pub fn cells(course: &Course, lineup: &Lineup) -> Vec<Cell> {
     cells
 }
 
-/// The order of one block in its two parts, each shuffled: ceilings, then the others, which are compared with them.
-pub fn block_order(cells: &[Cell], stacks: &[Stack], seed: u64, scenario: usize, block: u32) -> [Vec<Cell>; 2] {
+/// The order of one block in its parts, each shuffled: ceilings, which the others are compared with; what each stack
+/// reaches at most, which shares are taken of; and the others.
+pub fn block_order(
+    course: &Course,
+    cells: &[Cell],
+    stacks: &[Stack],
+    seed: u64,
+    scenario: usize,
+    block: u32,
+) -> [Vec<Cell>; 3] {
     // Every block has an order of its own, which depends on nothing but the seed.
     let mut random = StdRng::seed_from_u64(seed ^ ((scenario as u64) << 32) ^ u64::from(block));
-    let (mut ceilings, mut others): (Vec<Cell>, Vec<Cell>) =
+    let (mut ceilings, others): (Vec<Cell>, Vec<Cell>) =
         cells.iter().partition(|cell| stacks[cell.stack].role == Role::Ceiling);
-    ceilings.shuffle(&mut random);
-    others.shuffle(&mut random);
-    [ceilings, others]
+    let (mut maxima, mut others): (Vec<Cell>, Vec<Cell>) =
+        others.into_iter().partition(|cell| is_maximum(&course.steps[cell.step]));
+    for part in [&mut ceilings, &mut maxima, &mut others] {
+        part.shuffle(&mut random);
+    }
+    [ceilings, maxima, others]
 }
 
 /// `1 h 05 min`, `4 min 10 s`, `12 s`.
@@ -227,8 +256,8 @@ mod tests {
     fn a_block_holds_every_cell_once_with_the_ceilings_first() {
         let lineup = Lineup::new(four(), Twins::LeftOut);
         let cells = cells(&course(), &lineup);
-        let [ceilings, others] = block_order(&cells, &lineup.stacks, 7, 0, 1);
-        assert_eq!((cells.len(), ceilings.len(), others.len()), (8, 2, 6));
+        let [ceilings, maxima, others] = block_order(&course(), &cells, &lineup.stacks, 7, 0, 1);
+        assert_eq!((cells.len(), ceilings.len(), maxima.len(), others.len()), (8, 2, 0, 6));
         assert!(cells.iter().all(|cell| ceilings.contains(cell) || others.contains(cell)));
         assert!(ceilings.iter().all(|cell| cell.stack == 1));
     }
@@ -236,10 +265,28 @@ mod tests {
     #[test]
     fn the_seed_decides_the_order_and_blocks_differ() {
         let cells = cells(&course(), &Lineup::new(four(), Twins::LeftOut));
-        let order = |seed, block| block_order(&cells, &four(), seed, 0, block);
+        let order = |seed, block| block_order(&course(), &cells, &four(), seed, 0, block);
         assert_eq!(order(7, 1), order(7, 1));
         assert!((2..10).any(|block| order(7, block) != order(7, 1)));
         assert!((8..16).any(|seed| order(seed, 1) != order(7, 1)));
+    }
+
+    #[test]
+    fn what_a_stack_reaches_at_most_is_measured_before_the_shares_of_it_and_null_is_not_offered_a_rate() {
+        let steps = "[steps]\npool = [1, 2]\nrate = [\"max\", 100, \"50%\"]\n[server]";
+        let open = SCENARIO.replace("\"closed\"", "\"open\"").replace("[server]", steps);
+        let course = Course::new(toml::from_str(&open).unwrap());
+        let lineup = Lineup::new(four(), Twins::LeftOut);
+        let cells = cells(&course, &lineup);
+        let [ceilings, maxima, others] = block_order(&course, &cells, &lineup.stacks, 7, 0, 1);
+        // Two pools and two modes: of null at most only, of the three others at three rates.
+        assert_eq!((ceilings.len(), maxima.len(), others.len()), (4, 12, 24));
+        assert!(maxima.iter().all(|cell| course.maximum_of(cell.step) == Some(cell.step)));
+        assert!(others.iter().all(|cell| {
+            let maximum = course.maximum_of(cell.step).unwrap();
+            let pool = |step: usize| course.steps[step].scenario.server.pool;
+            is_maximum(&course.steps[maximum]) && pool(maximum) == pool(cell.step)
+        }));
     }
 
     #[test]

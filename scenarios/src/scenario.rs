@@ -14,8 +14,10 @@ use stackbench_reports::row::Mode;
 
 use crate::units;
 
+mod rate;
 mod steps;
 
+pub use rate::{RATE_MAX, Rate};
 pub use steps::{Step, Steps};
 
 /// The shortest warm-up: connections are made, code is paged in, the allocator has grown.
@@ -90,6 +92,12 @@ pub struct Delay(#[serde(deserialize_with = "units::duration")] pub Duration);
 pub struct Load {
     /// How sends are scheduled.
     pub model: LoadModel,
+    /// What an open loop offers; none in a closed one.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// How the instants at which its requests are due are spread.
+    #[serde(default)]
+    pub arrival: Arrival,
     /// Keep-alive connections.
     pub connections: u32,
     /// Requests in flight per connection.
@@ -118,6 +126,29 @@ fn one() -> u32 {
 pub enum LoadModel {
     /// Each connection sends its next request when the previous answer is complete.
     Closed,
+    /// Requests are due at instants fixed before the trial, whether or not the server is ready.
+    Open,
+}
+
+/// How the instants of an open loop are spread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrival {
+    /// At exponentially distributed distances, as requests of many independent users come.
+    #[default]
+    Poisson,
+    /// At equal distances.
+    Constant,
+}
+
+impl Arrival {
+    /// As the load client spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Poisson => "poisson",
+            Self::Constant => "constant",
+        }
+    }
 }
 
 /// How servers are started.
@@ -195,6 +226,11 @@ impl Scenario {
     /// What the types cannot say. Each step is a scenario of its own and must be sound as one.
     fn validate(&self) -> Result<()> {
         self.steps.validate()?;
+        let shares = self.at_steps().iter().any(|step| matches!(step.scenario.load.rate, Some(Rate::Share(_))));
+        ensure!(
+            !shares || self.steps.rate.contains(&Rate::Max),
+            "rate: a share is one of what a stack reaches at most; put \"max\" into [steps] rate, so that this is measured"
+        );
         for step in self.at_steps() {
             let named = || step.number.map_or_else(String::new, |n| format!("in step {n} ({})", step.title));
             let checked = step.scenario.validate_one();
@@ -220,6 +256,13 @@ impl Scenario {
             ensure!((DURATION_MIN..=DURATION_MAX).contains(&value), "{key} must be between {least} and {most}");
             Ok(())
         };
+        match (self.load.model, self.load.rate) {
+            (LoadModel::Closed, Some(_)) => {
+                bail!("load.rate: a closed loop has none; write model = \"open\", or leave it out")
+            }
+            (LoadModel::Open, None) => bail!("load.rate: an open loop needs one, here or in [steps]"),
+            _ => {}
+        }
         lasts("load.duration", self.load.duration)?;
         lasts("load.timeout", self.load.timeout)?;
         for (command, delay) in &self.store.delays {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use stackbench_reports::row::{Cost, Latency, Mode, Placement, Row, Verdict};
-use stackload::result::{LoadResult, ProcessUsage};
+use stackbench_reports::row::{Cost, Latency, Mode, Offered, Placement, Row, Verdict};
+use stackload::result::{LatencySummary, LoadResult, ProcessUsage};
 
 use crate::{
     conformance::StoreControl,
@@ -97,6 +97,10 @@ pub struct Trial<'a> {
     pub attempt: Attempt,
     /// Server workers.
     pub workers: u32,
+    /// Requests offered per second; none in a closed loop; an error where that cannot be told.
+    pub rate: Result<Option<f64>, String>,
+    /// Of the instants at which they are due.
+    pub arrival_seed: u64,
     /// What the null server reached at this cell in this block, if it was measured and is worth something.
     pub null_rate: Option<f64>,
     /// SHA-256 of the server's program.
@@ -149,6 +153,9 @@ impl Trial<'_> {
         let uses_store = self.stack.store == UsesStore::Redis;
         if let Err(error) = self.version {
             bail!("no version, no measurement: {error}");
+        }
+        if let Err(error) = &self.rate {
+            bail!("{error}");
         }
         store.revive().context("the store is gone and cannot be started again")?;
         if uses_store {
@@ -282,6 +289,11 @@ impl Trial<'_> {
             format!("--watch-tree={WATCH_SERVER}={}", server.pid()),
         ];
         words.extend(store.pid().map(|pid| format!("--watch-tree={WATCH_STORE}={pid}")));
+        if let Ok(Some(rate)) = self.rate {
+            words.push(format!("--rate={rate}"));
+            words.push(format!("--arrival={}", load.arrival.word()));
+            words.push(format!("--seed={}", self.arrival_seed));
+        }
         let delay = self.scenario.delay_of(self.request);
         if !delay.is_zero() {
             words.push(format!("--spread={}", show_duration(delay)));
@@ -351,6 +363,7 @@ impl Trial<'_> {
         let delay_ceiling = self.delay_ceiling(&measured.reports);
         let of_request = self.request.store.keys().filter_map(|command| measured.reports.get(command));
         let delays: Vec<DelayReport> = of_request.copied().collect();
+        row.offered = offered(result);
         let evidence = Evidence {
             result,
             cpus: bench.cpus,
@@ -363,15 +376,15 @@ impl Trial<'_> {
         };
         (row.verdict, row.reason) = verdict::judge(&evidence);
         row.error = None;
-        (row.ceiling_per_sec, row.ceiling_source) = lower(delay_ceiling, self.null_rate).unzip();
+        let bound = row.offered.as_ref().map(|offered| (offered.per_sec, "the offered rate"));
+        let null = self.null_rate.map(|rate| (rate, "null server in the same block"));
+        (row.ceiling_per_sec, row.ceiling_source) = lowest(delay_ceiling, [bound, null]).unzip();
         row.requests = result.requests;
         row.requests_total = result.requests_total;
         row.in_flight_at_end = result.in_flight_at_end;
         row.requests_per_sec = result.requests as f64 / result.window_s;
         row.occupancy = result.occupancy;
-        let l = &result.latency_us;
-        row.latency_us =
-            Latency { min: l.min, mean: l.mean, p50: l.p50, p90: l.p90, p99: l.p99, p999: l.p999, max: l.max };
+        row.latency_us = latency(&result.latency_us);
         row.errors = serde_json::from_value(serde_json::to_value(&result.errors)?)?;
         row.server = cost(&server, result.requests);
         row.store = cost(&watched(WATCH_STORE).unwrap_or_default(), result.requests);
@@ -406,6 +419,7 @@ impl Trial<'_> {
             requests_per_sec: 0.0,
             ceiling_per_sec: None,
             ceiling_source: None,
+            offered: None,
             occupancy: 0.0,
             latency_us: Latency::default(),
             errors: BTreeMap::new(),
@@ -433,10 +447,28 @@ impl Trial<'_> {
     }
 }
 
-/// What can be reached at most, and why: the lower of what the store's delays and the null server allow.
-fn lower(delay_ceiling: Option<(f64, String)>, null_rate: Option<f64>) -> Option<(f64, String)> {
-    let null = null_rate.map(|rate| (rate, "null server in the same block".to_owned()));
-    [delay_ceiling, null].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+/// What can be reached at most, and why: the lowest of what the store's delays allow, what is offered and what the null
+/// server reaches.
+fn lowest(delay_ceiling: Option<(f64, String)>, others: [Option<(f64, &str)>; 2]) -> Option<(f64, String)> {
+    let others = others.into_iter().flatten().map(|(rate, source)| (rate, source.to_owned()));
+    delay_ceiling.into_iter().chain(others).min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// What an open loop offered.
+fn offered(result: &LoadResult) -> Option<Offered> {
+    let schedule = result.schedule?;
+    Some(Offered {
+        per_sec: schedule.rate_from,
+        due: result.due()?,
+        unsent: result.censored.unsent,
+        latency_us: latency(result.latency_corrected_us.as_ref()?),
+        lag_us_p50: schedule.lag_us.p50,
+        lag_us_p99: schedule.lag_us.p99,
+    })
+}
+
+fn latency(of: &LatencySummary) -> Latency {
+    Latency { min: of.min, mean: of.mean, p50: of.p50, p90: of.p90, p99: of.p99, p999: of.p999, max: of.max }
 }
 
 fn cost(usage: &ProcessUsage, requests: u64) -> Cost {

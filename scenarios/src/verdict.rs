@@ -22,6 +22,8 @@ const AT_CEILING: f64 = 0.99;
 const NEAR_CEILING: f64 = 0.95;
 /// Of two peers on shared CPUs, one that used this share of their time is named alone.
 const DOMINANT_PEER: f64 = 0.65;
+/// An open loop's client that sends later than this (p99) does not offer what it says.
+const LAG_US: u64 = 1_000;
 /// Lateness of the store that matters: this share of the delay and …
 const STORE_LATE_SHARE: f64 = 0.05;
 /// … this much in absolute terms.
@@ -61,6 +63,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         // A disturbed machine makes stores late; a late store does not disturb a machine.
         .or_else(|| noise::noisy(evidence))
         .or_else(|| store_late(evidence))
+        .or_else(|| lagging(evidence))
         .or_else(|| unsteady(evidence))
         .unwrap_or_else(|| limit(evidence))
 }
@@ -129,6 +132,14 @@ fn seconds(ticks: u64) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+fn lagging(evidence: &Evidence) -> Option<Judgement> {
+    let late_us = evidence.result.schedule?.lag_us.p99;
+    (late_us > LAG_US).then(|| {
+        let text = format!("the client sent {:.1} ms (p99) later than it could have", late_us as f64 / 1e3);
+        (Verdict::ClientLimited, format!("{text}; more client threads or CPUs, or a lower rate"))
+    })
+}
+
 fn unsteady(evidence: &Evidence) -> Option<Judgement> {
     // The last entry may be a fraction of a second.
     let whole = evidence.result.per_second.len().min(evidence.result.window_s.floor() as usize);
@@ -147,8 +158,22 @@ fn unsteady(evidence: &Evidence) -> Option<Judgement> {
     })
 }
 
-/// Who or what bounded the throughput.
+/// Who or what bounded the throughput. An offered rate that was carried bounds it by itself.
 fn limit(evidence: &Evidence) -> Judgement {
+    let result = evidence.result;
+    let (Some(schedule), Some(is_carried)) = (result.schedule, result.is_carried()) else {
+        return limit_of_server(evidence);
+    };
+    if is_carried {
+        return (Verdict::Ok, String::new());
+    }
+    let (offered, carried) = (schedule.rate_from, result.requests as f64 / result.window_s);
+    let (verdict, reason) = limit_of_server(evidence);
+    let why = if reason.is_empty() { String::new() } else { format!("; {reason}") };
+    (verdict, format!("offered {offered:.0}/s, carried {carried:.0}/s{why}"))
+}
+
+fn limit_of_server(evidence: &Evidence) -> Judgement {
     let rate = evidence.result.requests as f64 / evidence.result.window_s;
     let share_of = |ceiling: Option<f64>| ceiling.map_or(0.0, |ceiling| rate / ceiling);
     let server = server_share(evidence);

@@ -45,6 +45,7 @@ impl Draft {
             percentiles: vec![50.0, 75.0, 90.0, 99.0],
             wrk_correction: false,
             thresholds: Vec::new(),
+            find_rate: None,
             warmup_ns: 0,
             spread_ns: 0,
             spins: false,
@@ -124,6 +125,10 @@ impl Draft {
                 (self.options.latency, self.has_percentiles) = (true, true);
             }
             Name::FailIf => self.options.thresholds.extend(threshold::parse(&value).map_err(Refusal::Message)?),
+            Name::FindRate => {
+                let objective = threshold::parse_objective("--find-rate", &value).map_err(Refusal::Message)?;
+                self.options.find_rate = Some(objective);
+            }
             Name::Requests => self.options.requests = Some(own_number("--requests", &value, 1)?),
             // Taken before.
             Name::Latency

@@ -45,6 +45,7 @@ Usage: stackload <options> <url>
         --unix-socket  <F> Connect to the unix socket F instead of the URL's host
         --verify           Refuse servers without a valid certificate
         --fail-if      <L> Exit with 3 if one of these holds, as 'p99>50ms,errors>0.1%'
+        --find-rate    <L> Search for the highest rate at which all of these hold, as 'p99<20ms,errors<0.1%'
         --percentiles  <L> Print these percentiles, as 50,99.9 (implies --latency)
         --wrk-correction   Back-fill the printed latencies as wrk does
 
@@ -68,7 +69,7 @@ const CONNECTIONS_MAX: u32 = 1 << 20;
 /// A century. Keeps every instant of a run within 64 bits of nanoseconds.
 const TIME_MAX_NS: u64 = 100 * 365 * 24 * 3600 * NS_PER_S;
 /// Upper bound of `-R`: more than one process can send.
-const RATE_MAX: f64 = 1e6;
+pub const RATE_MAX: f64 = 1e6;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +100,8 @@ pub struct Options {
     pub wrk_correction: bool,
     /// What makes the run a failure.
     pub thresholds: Vec<Threshold>,
+    /// The objective of a search for the highest rate, if there is one.
+    pub find_rate: Option<Vec<Threshold>>,
     /// Load before the window.
     pub warmup_ns: u64,
     /// Time over which the first requests are spread.
@@ -151,6 +154,18 @@ impl Options {
             let is_possible = |per_second: f64| (0.0..=RATE_MAX).contains(&per_second);
             if !is_possible(rate.from) || !is_possible(rate.to) || rate.to == 0.0 {
                 return Err(format!("a rate must be above 0 and at most {RATE_MAX} requests per second"));
+            }
+        }
+        if self.find_rate.is_some() {
+            let one_run = [
+                ("--json, --csv, --hgrm or --ndjson", !self.outputs.is_empty()),
+                ("--fail-if", !self.thresholds.is_empty()),
+                ("--script", self.script.is_some()),
+                ("--requests", self.requests.is_some()),
+                ("--ramp", matches!(self.schedule, Schedule::Open { rate, .. } if rate.from != rate.to)),
+            ];
+            if let Some((flag, _)) = one_run.iter().find(|(_, is_given)| *is_given) {
+                return Err(format!("--find-rate makes many runs, and {flag} is of one; leave it out"));
             }
         }
         for (index, (_, path)) in self.outputs.iter().enumerate() {

@@ -33,6 +33,7 @@ pub enum Name {
     Hgrm,
     Ndjson,
     FailIf,
+    FindRate,
     Spin,
 }
 
@@ -73,6 +74,7 @@ const OWN_OPTIONS: &[(&str, Name, Takes)] = &[
     ("hgrm", Name::Hgrm, Takes::Value),
     ("ndjson", Name::Ndjson, Takes::Value),
     ("fail-if", Name::FailIf, Takes::Value),
+    ("find-rate", Name::FindRate, Takes::Value),
     ("json", Name::Json, Takes::Value),
     ("warmup", Name::Warmup, Takes::Value),
     ("spin", Name::Spin, Takes::Nothing),

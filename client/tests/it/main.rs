@@ -6,6 +6,7 @@ mod beside_wrk;
 mod command_line;
 mod costs;
 mod fairness;
+mod find_rate;
 mod hostile;
 mod open_loop;
 mod outputs;

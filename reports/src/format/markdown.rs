@@ -90,8 +90,9 @@ fn draw_table(text: &mut String, table: &Table) {
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
     text.push_str(&format!("#### {} (by {})\n\n", table.title, table.headline.words()));
     let (times_best, rule) = if table.has_ratios { (" × best |", "--:|") } else { ("", "") };
+    let latency = if table.is_open { "from due" } else { "queueing" };
     text.push_str(&format!(
-        "| # | stack | mode |{times_best} {} | % of ceiling | queueing p50 | queueing p99 | {} | requests per \
+        "| # | stack | mode |{times_best} {} | % of ceiling | {latency} p50 | {latency} p99 | {} | requests per \
          server-CPU-second | store µs/req | client µs/req | rest µs/req | peak RSS | switches/req | verdict \
          |\n|--:|:--|:--|{rule}--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|:--|\n",
         mark(Headline::Rate, "requests/s"),

@@ -158,7 +158,7 @@ fn grid(table: &Table) -> String {
     grid.set_header(names.chain([
         mark(Headline::Rate, "requests/s"),
         "% of\nceiling,\nreq per\nCPU-s".to_owned(),
-        "queueing\np50, p99".to_owned(),
+        if table.is_open { "from due\np50, p99".to_owned() } else { "queueing\np50, p99".to_owned() },
         mark(Headline::CpuPerRequest, "server\nµs/req"),
         "store,\nclient\nµs/req".to_owned(),
         "peak RSS\nswitches".to_owned(),

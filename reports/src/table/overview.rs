@@ -1,6 +1,7 @@
 //! Overviews: every stack of a panel under every question of a scenario, one figure each.
 
 use crate::{
+    latency::Percentile,
     number::{self, NONE},
     row::{Mode, Role, Verdict},
     run::{ScenarioMeta, StackMeta},
@@ -38,16 +39,33 @@ pub struct OverviewLine {
 /// A figure that an overview can show.
 struct Measure {
     title: &'static str,
-    of: fn(&Cell) -> Option<Spread>,
-    show: fn(f64) -> String,
+    shown: fn(&Cell) -> Option<String>,
 }
 
-const CPU: Measure = Measure { title: "server CPU µs per request", of: |cell| cell.server_us, show: number::cpu_us };
-const RATE: Measure = Measure { title: "requests per second", of: |cell| cell.rate, show: number::rate };
-const CEILING: Measure = Measure { title: "% of the ceiling", of: |cell| cell.ceiling_share, show: number::percent };
-const RSS: Measure = Measure { title: "peak RSS", of: |cell| cell.rss_bytes, show: number::bytes };
+const CPU: Measure =
+    Measure { title: "server CPU µs per request", shown: |cell| median(cell.server_us, number::cpu_us) };
+const RATE: Measure = Measure { title: "requests per second", shown: |cell| median(cell.rate, number::rate) };
+const CEILING: Measure =
+    Measure { title: "% of the ceiling", shown: |cell| median(cell.ceiling_share, number::percent) };
+const CARRIED: Measure =
+    Measure { title: "% of the offered rate", shown: |cell| median(cell.ceiling_share, number::percent) };
+const DUE_P50: Measure =
+    Measure { title: "median latency from the due instants", shown: |cell| from_due(cell, cell.p50) };
+const DUE_P99: Measure = Measure { title: "p99 latency from the due instants", shown: |cell| from_due(cell, cell.p99) };
+const RSS: Measure = Measure { title: "peak RSS", shown: |cell| median(cell.rss_bytes, number::bytes) };
 const SWITCHES: Measure =
-    Measure { title: "context switches per request", of: |cell| cell.switches, show: number::ratio };
+    Measure { title: "context switches per request", shown: |cell| median(cell.switches, number::ratio) };
+
+fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Option<String> {
+    spread.map(|spread| show(spread.median))
+}
+
+/// A percentile, where requests were due at instants of their own; in a closed loop it restates throughput.
+fn from_due(cell: &Cell, percentile: Option<Percentile>) -> Option<String> {
+    let percentile = percentile.filter(|_| cell.is_open)?;
+    let bound = if percentile.is_lower_bound { "≥ " } else { "" };
+    Some(format!("{bound}{}", number::duration_us(percentile.us)))
+}
 
 /// The overviews of a panel. Without steps there is one, of the headline, over all requests and modes. With steps there
 /// is one for each request, mode and figure, over the steps: the curve is what such a scenario is for.
@@ -80,10 +98,16 @@ pub fn overviews(
             asked.iter().filter(|(q, _)| q.request == request && q.mode == mode).collect();
         let columns: Vec<String> = points.iter().map(|(q, _)| step_title(q.step.unwrap_or_default(), meta)).collect();
         let cells: Vec<&[&Cell]> = points.iter().map(|(_, cells)| cells.as_slice()).collect();
-        [&main, &CEILING, &RSS, &SWITCHES].map(|measure| {
+        let is_open = points.iter().any(|(_, cells)| cells.iter().any(|cell| cell.is_open));
+        let measures: &[&Measure] = match is_open {
+            true => &[&main, &CARRIED, &DUE_P50, &DUE_P99, &RSS, &SWITCHES],
+            false => &[&main, &CEILING, &RSS, &SWITCHES],
+        };
+        let one = |measure: &&Measure| {
             let title = format!("{request}, {}: {}", mode_word(mode), measure.title);
             overview(measure, title, columns.clone(), &cells, stacks, headline)
-        })
+        };
+        measures.iter().map(one).collect::<Vec<_>>()
     };
     curves.into_iter().flat_map(of_curve).collect()
 }
@@ -117,11 +141,10 @@ fn find<'c>(column: &[&'c Cell], stack: &str) -> Option<&'c Cell> {
 
 fn shown(cell: Option<&Cell>, measure: &Measure, headline: Headline) -> String {
     let Some(cell) = cell else { return NONE.to_owned() };
-    match (measure.of)(cell) {
+    match (measure.shown)(cell) {
         None if cell.verdict == Verdict::Failed => "failed".to_owned(),
         None => NONE.to_owned(),
-        Some(spread) => {
-            let figure = (measure.show)(spread.median);
+        Some(figure) => {
             let is_sound = cell.role != Role::Stack || is_ranked(cell, headline);
             if is_sound { figure } else { format!("({figure})") }
         }

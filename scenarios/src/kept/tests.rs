@@ -92,6 +92,19 @@ fn what_the_null_server_reached_is_known_again_and_its_repetition_counts() {
 }
 
 #[test]
+fn what_a_stack_reached_is_known_by_its_names_and_a_failed_trial_reached_nothing() {
+    let rows = [
+        Row { requests_per_sec: 100.0, ..row("tokio") },
+        Row { requests_per_sec: 90.0, twin: Some(2), ..row("tokio") },
+        Row { requests_per_sec: 0.0, verdict: Verdict::Failed, ..row("may") },
+    ];
+    let mut reached = Reached::default();
+    rows.iter().for_each(|row| reached.learn(row));
+    let of = |stack, twin| reached.get(stack, twin, None, "cache_hit", Mode::Async);
+    assert_eq!([of("tokio", None), of("tokio", Some(2)), of("may", None)], [Some(100.0), Some(90.0), None]);
+}
+
+#[test]
 fn a_null_server_that_was_disturbed_is_no_ceiling() {
     let ceiling = |verdict| {
         let mut rates = NullRates::default();

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use super::{Delay, Scenario};
+use super::{Delay, Rate, Scenario};
 use crate::units::show_duration;
 
 /// More steps than this nobody waits for, and no table shows.
 const STEPS_MAX: usize = 64;
 
 /// What changes from step to step. Every combination of the lists' entries is a step; the first list changes slowest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Steps {
     /// Instead of `[store] delays`.
@@ -21,6 +21,8 @@ pub struct Steps {
     pub connections: Vec<u32>,
     /// Instead of `[server] pool`.
     pub pool: Vec<u32>,
+    /// Instead of `[load] rate`.
+    pub rate: Vec<Rate>,
 }
 
 /// A scenario at one of its steps.
@@ -37,12 +39,16 @@ pub struct Step {
 impl Steps {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.delays.is_empty() && self.connections.is_empty() && self.pool.is_empty()
+        self.numbers().iter().all(|values| *values == 0)
+    }
+
+    /// How long each list is.
+    fn numbers(&self) -> [usize; 4] {
+        [self.delays.len(), self.connections.len(), self.pool.len(), self.rate.len()]
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        let of = |values: usize| values.max(1);
-        let n = of(self.delays.len()).saturating_mul(of(self.connections.len())).saturating_mul(of(self.pool.len()));
+        let n = self.numbers().into_iter().map(|values| values.max(1)).fold(1, usize::saturating_mul);
         ensure!(n <= STEPS_MAX, "steps: {n} combinations; at most {STEPS_MAX} are possible");
         Ok(())
     }
@@ -63,6 +69,10 @@ impl Scenario {
         steps = each(steps, &self.steps.pool, |scenario, pool| {
             scenario.server.pool = *pool;
             format!("pool {pool}")
+        });
+        steps = each(steps, &self.steps.rate, |scenario, rate| {
+            scenario.load.rate = Some(*rate);
+            rate.to_string()
         });
         if !self.steps.is_empty() {
             for (number, step) in (0..).zip(&mut steps) {

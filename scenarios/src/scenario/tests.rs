@@ -78,6 +78,36 @@ fn what_would_only_fail_later_is_refused_with_its_key() {
     }
 }
 
+/// The scenario as an open loop.
+fn open(rest: &str) -> Result<Scenario> {
+    load(&GOOD.replace("model = \"closed\"", "model = \"open\"").replace("[server]", &format!("{rest}\n[server]")))
+}
+
+#[test]
+fn an_open_loop_offers_a_rate_or_one_at_each_step() {
+    let scenario = open("rate = 500").unwrap();
+    assert_eq!((scenario.load.rate, scenario.load.arrival), (Some(Rate::PerSecond(500.0)), Arrival::Poisson));
+    let steps = open("arrival = \"constant\"\n[steps]\nrate = [\"max\", 500, \"25%\"]").unwrap().at_steps();
+    let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(titles, ["as fast as answers come", "500/s", "25 % of its maximum"]);
+    assert_eq!(steps[2].scenario.load.rate, Some(Rate::Share(0.25)));
+}
+
+#[test]
+fn rates_that_contradict_the_loop_or_each_other_are_refused() {
+    let closed = load(&GOOD.replace("timeout =", "rate = 5\ntimeout ="));
+    for (scenario, words) in [
+        (closed, "load.rate: a closed loop has none"),
+        (open(""), "load.rate: an open loop needs one"),
+        (open("rate = \"50%\""), "put \"max\" into [steps] rate"),
+        (open("[steps]\nrate = [100, \"50%\"]"), "put \"max\" into [steps] rate"),
+        (open("rate = 0"), "above 0"),
+    ] {
+        let error = format!("{:#}", scenario.unwrap_err());
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
+}
+
 #[test]
 fn mixed_delays_on_one_connection_are_refused() {
     let error = format!("{:#}", load(&GOOD.replace("{ get = 1 }", "{ get = 1, set = 1 }")).unwrap_err());

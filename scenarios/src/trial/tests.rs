@@ -39,6 +39,8 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
         block: 1,
         attempt: Attempt::First,
         workers: 1,
+        rate: Ok(None),
+        arrival_seed: 7,
         null_rate,
         server_sha256: None,
         weighs_connections: false,
@@ -47,13 +49,19 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
 
 fn ceiling(mode: Mode, pool: u32, null_rate: Option<f64>) -> (f64, String) {
     let reports = BTreeMap::from([("set".to_owned(), DelayReport { mean_us: 200_000.0, late_us_p99: 0.0 })]);
-    of_trial(mode, pool, null_rate, |trial| lower(trial.delay_ceiling(&reports), trial.null_rate)).unwrap()
+    of_trial(mode, pool, null_rate, |trial| {
+        let null = trial.null_rate.map(|rate| (rate, "null server"));
+        lowest(trial.delay_ceiling(&reports), [None, null])
+    })
+    .unwrap()
 }
 
 #[test]
 fn second_names_and_repeated_trials_have_files_of_their_own() {
     let label = |twin, attempt| {
-        of_trial(Mode::Async, 16, None, |trial| Trial { twin, attempt, server_sha256: None, ..*trial }.label())
+        of_trial(Mode::Async, 16, None, |trial| {
+            Trial { twin, attempt, server_sha256: None, rate: Ok(None), ..*trial }.label()
+        })
     };
     assert_eq!(label(None, Attempt::First), "cache-tokio-cache_set-async-1");
     assert_eq!(label(Some(2), Attempt::First), "cache-tokio-cache_set-async-1-twin");

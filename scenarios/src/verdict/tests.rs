@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stackload::result::{
-    Censored, ClientVerdict, Connections, Histograms, LatencySummary, LoadModel, LoadShape, ProcessUsage, SCHEMA,
-    TurnSummary,
+    ArrivalKind, Censored, ClientVerdict, Connections, Histograms, LatencySummary, LoadModel, LoadShape, ProcessUsage,
+    SCHEMA, ScheduleAccount, TurnSummary,
 };
 
 use super::*;
@@ -257,6 +257,38 @@ fn a_rate_near_the_delay_s_ceiling_is_latency_bound() {
     assert_eq!((kind, reason.as_str()), (Verdict::LatencyBound, "98.0 % of the ceiling that the store's delay sets"));
     let far = Case { delay_ceiling: Some(1_100.0), ..case };
     assert_eq!(verdict(&result, &far).0, Verdict::Idle);
+}
+
+/// The same answers in an open loop with so many requests due in ten seconds, sent so late.
+fn offered(result: LoadResult, due: u64, lag_us_p99: u64) -> LoadResult {
+    let rate = due as f64 / 10.0;
+    let lag_us = TurnSummary { count: due, p50: 5, p99: lag_us_p99, max: lag_us_p99 };
+    let arrival = ArrivalKind::Poisson;
+    let schedule = ScheduleAccount { rate_from: rate, rate_to: rate, ramp_s: 0.0, arrival, seed: 0, lag_us };
+    LoadResult { schedule: Some(schedule), ..result }
+}
+
+#[test]
+fn an_offered_rate_that_was_carried_needs_no_busy_server() {
+    let (result, case) = half_idle();
+    assert_eq!(verdict(&offered(result, 10_050, 80), &case), (Verdict::Ok, String::new()));
+}
+
+#[test]
+fn a_rate_that_was_not_carried_is_told_with_what_was_and_who_was_full() {
+    let (kind, reason) = verdict(&offered(healthy(), 20_000, 80), &Case::default());
+    assert_eq!((kind, reason.as_str()), (Verdict::Ok, "offered 2000/s, carried 1000/s"));
+    let (result, idle) = half_idle();
+    let (kind, reason) = verdict(&offered(result, 20_000, 80), &idle);
+    assert_eq!(kind, Verdict::Idle);
+    assert!(reason.starts_with("offered 2000/s, carried 1000/s; the server's CPUs were 50 % busy"), "{reason}");
+}
+
+#[test]
+fn a_client_that_sends_late_does_not_offer_what_it_says() {
+    let (kind, reason) = verdict(&offered(healthy(), 10_000, 1_500), &Case::default());
+    assert_eq!(kind, Verdict::ClientLimited);
+    assert!(reason.contains("1.5 ms (p99) later"), "{reason}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod doctor;
 mod faults;
 mod harness;
 mod interruption;
+mod rates;
 mod repeats;
 mod resume;
 mod rows;
