@@ -48,6 +48,8 @@ pub struct Evidence<'a> {
     pub null_ceiling: Option<f64>,
     /// CPU seconds of the store in the window; `None` if it is not ours to measure.
     pub store_cpu_s: Option<f64>,
+    /// CPU seconds of those who played the fault of the step; none where there was none.
+    pub helpers_cpu_s: Option<f64>,
     /// CPU seconds of the server in the window.
     pub server_cpu_s: f64,
 }
@@ -64,8 +66,15 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         .or_else(|| noise::noisy(evidence))
         .or_else(|| store_late(evidence))
         .or_else(|| lagging(evidence))
+        .or_else(|| faulty(evidence))
         .or_else(|| unsteady(evidence))
         .unwrap_or_else(|| limit(evidence))
+}
+
+/// A window in which something goes wrong on purpose is unsteady on purpose, and what was carried of what was offered is
+/// told by the effect.
+fn faulty(evidence: &Evidence) -> Option<Judgement> {
+    evidence.helpers_cpu_s.map(|_| (Verdict::Ok, String::new()))
 }
 
 /// What went wrong. A status above 399 is no error by itself: the client was told which status to expect, and counts any

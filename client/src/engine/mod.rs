@@ -98,6 +98,8 @@ pub struct Plan {
     pub budget: Budget,
     /// Whether there is load before the window.
     pub has_warmup: bool,
+    /// Length of the intervals that are counted apart; a part of a second, or one.
+    pub interval_ns: u64,
     /// Whether the loops never sleep.
     pub spins: bool,
     /// Who looks on.

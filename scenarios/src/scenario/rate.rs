@@ -20,6 +20,28 @@ pub enum Rate {
     Share(f64),
 }
 
+/// A share, written as per cent: `"1%"`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Share(pub f64);
+
+impl TryFrom<String> for Share {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        let is_share = |percent: &f64| *percent > 0.0 && percent.is_finite();
+        let share = percent.filter(is_share).map(|percent| Self(percent / 100.0));
+        share.ok_or_else(|| format!("`{text}` is no share; write one as \"50%\""))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} %", (self.0 * 1000.0).round() / 10.0)
+    }
+}
+
 impl FromStr for Rate {
     type Err = String;
 
@@ -28,11 +50,7 @@ impl FromStr for Rate {
         if text == MAX {
             return Ok(Self::Max);
         }
-        let percent: f64 = text.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
-        match percent > 0.0 && percent.is_finite() {
-            true => Ok(Self::Share(percent / 100.0)),
-            false => Err(wrong()),
-        }
+        Share::try_from(text.to_owned()).map(|Share(share)| Self::Share(share)).map_err(|_| wrong())
     }
 }
 
@@ -76,7 +94,7 @@ impl fmt::Display for Rate {
         match self {
             Self::Max => write!(f, "as fast as answers come"),
             Self::PerSecond(rate) => write!(f, "{rate}/s"),
-            Self::Share(share) => write!(f, "{} % of its maximum", (share * 1000.0).round() / 10.0),
+            Self::Share(share) => write!(f, "{} of its maximum", Share(*share)),
         }
     }
 }

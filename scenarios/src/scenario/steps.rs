@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use super::{Delay, Rate, Scenario};
+use super::{Delay, Fault, Rate, Scenario};
 use crate::units::show_duration;
 
 /// More steps than this nobody waits for, and no table shows.
@@ -23,6 +23,8 @@ pub struct Steps {
     pub pool: Vec<u32>,
     /// Instead of `[load] rate`.
     pub rate: Vec<Rate>,
+    /// What goes wrong in the window.
+    pub fault: Vec<Fault>,
 }
 
 /// A scenario at one of its steps.
@@ -43,8 +45,8 @@ impl Steps {
     }
 
     /// How long each list is.
-    fn numbers(&self) -> [usize; 4] {
-        [self.delays.len(), self.connections.len(), self.pool.len(), self.rate.len()]
+    fn numbers(&self) -> [usize; 5] {
+        [self.delays.len(), self.connections.len(), self.pool.len(), self.rate.len(), self.fault.len()]
     }
 
     pub(super) fn validate(&self) -> Result<()> {
@@ -73,6 +75,10 @@ impl Scenario {
         steps = each(steps, &self.steps.rate, |scenario, rate| {
             scenario.load.rate = Some(*rate);
             rate.to_string()
+        });
+        steps = each(steps, &self.steps.fault, |scenario, fault| {
+            fault.set(scenario);
+            fault.title()
         });
         if !self.steps.is_empty() {
             for (number, step) in (0..).zip(&mut steps) {
