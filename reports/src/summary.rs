@@ -8,6 +8,10 @@ use crate::{
     stats::{self, Blocks, Interval},
 };
 
+mod fault;
+
+pub use fault::{FaultSummary, Recovery};
+
 /// Microseconds of a second.
 const US_PER_S: f64 = 1e6;
 
@@ -90,6 +94,8 @@ pub struct Cell {
     pub merged: Merged,
     /// Whether requests were due at instants of their own, which latencies are counted from.
     pub is_open: bool,
+    /// What the fault in the windows did; none where there was none.
+    pub fault: Option<FaultSummary>,
     /// Median latency; none where no trial has its distribution.
     pub p50: Option<Percentile>,
     /// 99th percentile.
@@ -152,6 +158,7 @@ impl Cell {
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
             merged: Merged { read: read.len(), answered: answered.len() },
             is_open: !rows.is_empty() && rows.iter().all(|row| row.offered.is_some()),
+            fault: FaultSummary::of(&good),
             p50: percentile(0.5),
             p99: percentile(0.99),
             server_us: spread(server_us),

@@ -18,12 +18,14 @@ use crate::{
 };
 
 mod ceilings;
+mod faults;
 mod figure;
 mod holdings;
 mod overview;
 mod parts;
 
 use ceilings::ceilings;
+pub use faults::{FaultLine, FaultTable};
 pub use figure::Figure;
 pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
@@ -130,6 +132,8 @@ pub struct PanelTables {
     pub panel: Panel,
     /// Every stack under every question, one figure each; none where there is only one question.
     pub overviews: Vec<Overview>,
+    /// What faults did: one for each question in whose trials something went wrong.
+    pub faults: Vec<FaultTable>,
     /// One for each question.
     pub tables: Vec<Table>,
 }
@@ -240,9 +244,12 @@ struct Basis<'r> {
 
 fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
     let asked = part.of_panel(panel, basis.stacks);
+    let is_faultless = |cells: &[&Cell]| cells.iter().all(|cell| cell.fault.is_none());
+    let curves: Vec<(&Question, Vec<&Cell>)> = asked.iter().filter(|(_, cells)| is_faultless(cells)).cloned().collect();
     PanelTables {
         panel,
-        overviews: overview::overviews(&asked, basis.stacks, basis.meta, basis.headline),
+        overviews: overview::overviews(&curves, basis.stacks, basis.meta, basis.headline),
+        faults: faults::fault_tables(&asked, basis.meta),
         tables: asked.iter().map(|(question, cells)| table(question, cells, basis)).collect(),
     }
 }

@@ -207,7 +207,7 @@ impl Block<'_, '_> {
         let rate = match scenario.load.rate {
             None | Some(Rate::Max) => return Ok((None, None)),
             Some(Rate::PerSecond(rate)) => rate,
-            Some(Rate::Share(share)) => share * self.maximum(cell)?,
+            Some(Rate::Share(share)) => whole(share * self.maximum(cell)?),
         };
         let beside = match scenario.fault.map(|fault| fault.what) {
             Some(What::Overload(share)) => {
@@ -215,9 +215,9 @@ impl Block<'_, '_> {
                 if all <= rate {
                     return Err(format!("an overload of {all:.0}/s in all is none: {rate:.0}/s are offered anyway"));
                 }
-                Some(all - rate)
+                Some(whole(all - rate))
             }
-            Some(What::HeldHandlers(share)) => Some(share.0 * rate),
+            Some(What::HeldHandlers(share)) => Some(whole(share.0 * rate)),
             _ => None,
         };
         Ok((Some(rate), beside))
@@ -232,4 +232,9 @@ impl Block<'_, '_> {
         let failed = || "what it reaches at most is not known, because that trial of this block failed".to_owned();
         reached.filter(|reached| *reached > 0.0).ok_or_else(failed)
     }
+}
+
+/// A rate as the load client takes it: whole requests a second, and some.
+fn whole(rate: f64) -> f64 {
+    rate.round().max(1.0)
 }

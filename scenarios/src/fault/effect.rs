@@ -44,7 +44,7 @@ pub fn effect(result: &LoadResult, played: &Played, expected_status: u16) -> Res
 
 /// Requests that were sent and never answered, as far as that is certain: their connection broke, or they timed out.
 fn lost(result: &LoadResult) -> u64 {
-    verdict::error_counts(result).map(|(_, n)| n).sum()
+    verdict::unanswered_counts(result).map(|(_, n)| n).sum()
 }
 
 fn status_count(result: &LoadResult, is_one: impl Fn(u16) -> bool) -> u64 {

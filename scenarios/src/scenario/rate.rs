@@ -66,9 +66,9 @@ impl<'de> Deserialize<'de> for Rate {
             }
 
             fn visit_f64<E: de::Error>(self, per_second: f64) -> Result<Rate, E> {
-                match per_second > 0.0 && per_second <= RATE_MAX {
+                match (1.0..=RATE_MAX).contains(&per_second) && per_second.fract() == 0.0 {
                     true => Ok(Rate::PerSecond(per_second)),
-                    false => Err(E::custom(format!("a rate must be above 0 and at most {RATE_MAX} per second"))),
+                    false => Err(E::custom(format!("a rate must be a whole number of requests per second, from 1 to {RATE_MAX}"))),
                 }
             }
 
@@ -114,18 +114,19 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_a_share_or_the_maximum() {
-        let rates = read("[\"max\", 5000, 0.5, \"12.5%\"]").unwrap();
-        assert_eq!(rates, [Rate::Max, Rate::PerSecond(5000.0), Rate::PerSecond(0.5), Rate::Share(0.125)]);
+        let rates = read("[\"max\", 5000, 7.0, \"12.5%\"]").unwrap();
+        assert_eq!(rates, [Rate::Max, Rate::PerSecond(5000.0), Rate::PerSecond(7.0), Rate::Share(0.125)]);
         let words: Vec<String> = rates.iter().map(ToString::to_string).collect();
-        assert_eq!(words, ["as fast as answers come", "5000/s", "0.5/s", "12.5 % of its maximum"]);
+        assert_eq!(words, ["as fast as answers come", "5000/s", "7/s", "12.5 % of its maximum"]);
     }
 
     #[test]
     fn what_is_no_rate_is_refused_with_what_would_be_one() {
         for (list, words) in [
-            ("[0]", "above 0"),
-            ("[-5]", "above 0"),
-            ("[2000000]", "at most"),
+            ("[0]", "from 1 to 1000000"),
+            ("[-5]", "from 1 to"),
+            ("[2000000]", "from 1 to"),
+            ("[0.5]", "a whole number"),
             ("[\"0%\"]", "is no rate"),
             ("[\"fast\"]", "a share (\"50%\")"),
             ("[true]", "requests per second, a share"),

@@ -101,7 +101,7 @@ fn rates_that_contradict_the_loop_or_each_other_are_refused() {
         (open(""), "load.rate: an open loop needs one"),
         (open("rate = \"50%\""), "put \"max\" into [steps] rate"),
         (open("[steps]\nrate = [100, \"50%\"]"), "put \"max\" into [steps] rate"),
-        (open("rate = 0"), "above 0"),
+        (open("rate = 0"), "from 1 to"),
     ] {
         let error = format!("{:#}", scenario.unwrap_err());
         assert!(error.contains(words), "`{words}` is not in `{error}`");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use stackbench_reports::Row;
-use stackload::result::LoadResult;
+use stackload::{engine, result::LoadResult};
 
 use super::{Bench, Trial, WATCH_SERVER, WATCH_STORE};
 use crate::{
@@ -51,7 +51,7 @@ impl Trial<'_> {
         let mut client = self.start_client(bench, "client", &words, self.url(server, &self.request.path))?;
         row.commands.insert("client".to_owned(), client.command.clone());
         row.wrk = Some(client.wrk.clone());
-        if !client.process.exits_within(bench.interrupt, self.scenario.warmup())? {
+        if !client.process.exits_within(bench.interrupt, self.opens_after())? {
             // The window opens now, but for the milliseconds in which the client came up. How late the store was when two
             // thousand connections came at once is no matter of the window's.
             store.set_delays(&self.scenario.store.delays)?;
@@ -130,6 +130,12 @@ impl Trial<'_> {
             words.push(format!("--interval={}", show_duration(INTERVAL)));
         }
         words
+    }
+
+    /// When the window opens, from the client's start.
+    fn opens_after(&self) -> Duration {
+        let lead = self.rate.as_ref().is_ok_and(Option::is_some).then(|| engine::lead(self.scenario.load.connections));
+        self.scenario.warmup() + lead.unwrap_or_default()
     }
 
     fn arrivals(&self, rate: f64) -> Vec<String> {
