@@ -68,7 +68,9 @@ impl<'de> Deserialize<'de> for Rate {
             fn visit_f64<E: de::Error>(self, per_second: f64) -> Result<Rate, E> {
                 match (1.0..=RATE_MAX).contains(&per_second) && per_second.fract() == 0.0 {
                     true => Ok(Rate::PerSecond(per_second)),
-                    false => Err(E::custom(format!("a rate must be a whole number of requests per second, from 1 to {RATE_MAX}"))),
+                    false => Err(E::custom(format!(
+                        "a rate must be a whole number of requests per second, from 1 to {RATE_MAX}"
+                    ))),
                 }
             }
 
