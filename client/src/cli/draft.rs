@@ -1,6 +1,7 @@
 //! The settings while the command line is read, and the checks at its end.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use lexopt::Parser;
@@ -124,9 +125,9 @@ impl Draft {
                 self.options.percentiles = own_percentiles(&value)?;
                 (self.options.latency, self.has_percentiles) = (true, true);
             }
-            Name::FailIf => self.options.thresholds.extend(threshold::parse(&value).map_err(Refusal::Message)?),
+            Name::FailIf => self.options.thresholds.extend(threshold::parse(&value).map_err(own_message)?),
             Name::FindRate => {
-                let objective = threshold::parse_objective("--find-rate", &value).map_err(Refusal::Message)?;
+                let objective = threshold::parse_objective("--find-rate", &value).map_err(own_message)?;
                 self.options.find_rate = Some(objective);
             }
             Name::Requests => self.options.requests = Some(own_number("--requests", &value, 1)?),
@@ -212,7 +213,7 @@ impl Draft {
         options.url = url;
         options.arguments = std::mem::take(&mut self.positional);
         self.options.schedule = self.schedule()?;
-        self.options.check().map_err(|message| Refusal::Message(format!("stackload: {message}")))?;
+        self.options.check().map_err(own_message)?;
         self.warn();
         Ok(self.options)
     }
@@ -238,7 +239,7 @@ impl Draft {
     }
 
     fn schedule(&self) -> Result<Schedule, Refusal> {
-        let refuse = |message: &str| Err(Refusal::Message(format!("stackload: {message}")));
+        let refuse = |message: &str| Err(own_message(message));
         let rate = match (self.rate, self.ramp) {
             (Some(_), Some(_)) => {
                 return refuse("--rate and --ramp both say how many requests to send: give one of them");
@@ -264,6 +265,11 @@ impl Draft {
 /// Arguments are passed on as text; what is not UTF-8 could not be part of a URL or header anyway.
 pub fn text(value: OsString) -> String {
     value.to_string_lossy().into_owned()
+}
+
+/// A refusal in words of ours, where wrk has none.
+fn own_message(message: impl Display) -> Refusal {
+    Refusal::Message(format!("stackload: {message}"))
 }
 
 fn own_time(flag: &str, value: &str) -> Result<u64, Refusal> {
