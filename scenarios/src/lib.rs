@@ -1,7 +1,7 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
 //!
 //! # Layout
-//! - [`run`], [`check`], [`list`], [`doctor`]: the verbs.
+//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`setup`]: what every verb that measures begins with.
@@ -17,6 +17,7 @@
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
 pub mod blocks;
+pub mod capacity;
 pub mod card;
 pub mod check;
 pub mod choose;

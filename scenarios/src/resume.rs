@@ -58,6 +58,12 @@ impl Earlier {
     pub fn open(path: &Path, given: &RunArgs) -> Result<Self> {
         let dir = RunDir::reopen(path)?;
         let meta = stackbench_reports::RunDir::load_meta(dir.path()).context("--resume")?;
+        ensure!(
+            meta.command.get(1).is_none_or(|verb| verb != "capacity"),
+            "--resume {}: a search for capacity cannot be resumed; begin it again, with --seed {} to offer the same instants",
+            path.display(),
+            meta.seed
+        );
         let rows = RowsFile::read(dir.path())?;
         let (made, planned) = (rows.made(), meta.plan.trials);
         // One that was killed between its last row and its end is taken up to be ended.
