@@ -12,7 +12,7 @@ use crate::engine::Schedule;
 use crate::engine::arrivals::{Arrival, Rate};
 use crate::output::Format;
 use crate::threshold;
-use crate::units::{NS_PER_S, parse_count, parse_time_ns};
+use crate::units::{NS_PER_S, parse_count, parse_rate, parse_time_ns};
 use crate::url::Url;
 
 /// Raw settings.
@@ -21,7 +21,7 @@ pub struct Draft {
     pub positional: Vec<String>,
     threads: u64,
     connections: u64,
-    rate: Option<u64>,
+    rate: Option<f64>,
     ramp: Option<(u64, u64)>,
     arrival: Option<Arrival>,
     seed: Option<u64>,
@@ -111,7 +111,7 @@ impl Draft {
             Name::Threads => self.threads = self.readable(parse_count(&value))?,
             Name::Duration => self.options.duration_ns = self.readable(parse_time_ns(&value))?,
             Name::Timeout => self.options.timeout_ns = self.readable(parse_time_ns(&value))?,
-            Name::Rate => self.rate = Some(self.readable(parse_count(&value))?),
+            Name::Rate => self.rate = Some(self.readable(parse_rate(&value))?),
             Name::Header => self.add_header(&value),
             Name::Warmup => self.options.warmup_ns = own_time("--warmup", &value)?,
             Name::Spread => self.options.spread_ns = own_time("--spread", &value)?,
@@ -156,7 +156,7 @@ impl Draft {
         self.options.outputs.push((format, PathBuf::from(path)));
     }
 
-    fn readable(&self, value: Option<u64>) -> Result<u64, Refusal> {
+    fn readable<T>(&self, value: Option<T>) -> Result<T, Refusal> {
         value.ok_or_else(|| self.usage(None))
     }
 
@@ -203,7 +203,7 @@ impl Draft {
         if connections == 0 || connections < threads {
             return Err(self.usage(Some("number of connections must be >= threads".to_owned())));
         }
-        if self.rate == Some(0) {
+        if self.rate == Some(0.0) {
             return Err(self.usage(Some("Throughput MUST be specified with the --rate or -R option".to_owned())));
         }
         let options = &mut self.options;
@@ -244,7 +244,7 @@ impl Draft {
             (Some(_), Some(_)) => {
                 return refuse("--rate and --ramp both say how many requests to send: give one of them");
             }
-            (Some(rate), None) => Rate::constant(rate as f64),
+            (Some(rate), None) => Rate::constant(rate),
             (None, Some((from, to))) => Rate {
                 from: from as f64,
                 to: to as f64,

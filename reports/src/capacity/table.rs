@@ -5,7 +5,7 @@ use crate::{
     dir::Run,
     heading, number,
     panel::{self, Panel},
-    row::{Role, Row},
+    row::{Role, Row, Verdict},
     summary::{Cell, Question, Spread},
     table::{self, Figure},
 };
@@ -52,8 +52,8 @@ pub const COLUMNS: [&str; 10] = [
     "stack",
     "lower\nbound/s",
     "upper\nbound/s",
-    "there: p50\nfrom due",
-    "p99\nfrom due",
+    "p50 there\nfrom due",
+    "p99 there\nfrom due",
     "server\nµs/req",
     "client, %\nof a core",
     "trials",
@@ -80,7 +80,9 @@ impl Line {
 
 /// Store, placement and load, a line each.
 pub fn facts(run: &Run) -> Vec<String> {
-    heading::search_facts(run.meta.scenarios.first(), &run.rows.iter().collect::<Vec<_>>())
+    // A trial that failed does not say what it offered.
+    let rows: Vec<&Row> = run.rows.iter().filter(|row| row.verdict != Verdict::Failed).collect();
+    heading::search_facts(run.meta.scenarios.first(), &rows)
 }
 
 /// The tables of all searches, in the order of the files.
@@ -218,7 +220,7 @@ fn notes(search: &Search) -> Vec<String> {
     let repeated = search.trials.iter().filter(|trial| trial.outcome == Outcome::Repeated).count();
     let counted = search.trials.iter().filter(|trial| trial.noisy && trial.outcome != Outcome::Repeated).count();
     let disturbed = (counted > 0).then(|| {
-        format!("{stack}: {counted} noisy trials count all the same, because {repeated} had been made again already")
+        format!("{stack}: {counted} of its trials count although noisy, after {repeated} that were made again")
     });
     [failed, at_upper, disturbed].into_iter().flatten().collect()
 }
@@ -233,9 +235,9 @@ pub fn reading(capacity: &Capacity) -> Vec<String> {
         capacity.objective,
         settings.confirmations,
         number::percent(settings.precision),
-        number::rate(settings.start_per_sec),
-        number::rate(settings.least_per_sec),
-        number::rate(settings.most_per_sec),
+        number::count(settings.start_per_sec),
+        number::count(settings.least_per_sec),
+        number::count(settings.most_per_sec),
     );
     let lines = [
         "A rate is missed as well when less than 99 % of what fell due was answered, or when the client itself was late by \

@@ -243,3 +243,18 @@ fn told(rate: f64, judged: &Judged, row: &Row) -> String {
         Outcome::Failed => format!("{rate} failed: {}", judged.why),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_client_or_store_kept_from_being_met_is_not_held_against_the_stack() {
+        let by_server = |verdict| blamed(&Missed::ByServer("p99<20ms: it is 35ms".to_owned()), verdict);
+        assert_eq!([Verdict::Ok, Verdict::Starved, Verdict::Idle].map(by_server), [SetBy::Stack; 3]);
+        assert_eq!([Verdict::ClientLimited, Verdict::PeerLimitedClient].map(by_server), [SetBy::Client; 2]);
+        assert_eq!([Verdict::PeerLimitedStore, Verdict::StoreLate].map(by_server), [SetBy::Store; 2]);
+        assert_eq!(by_server(Verdict::PeerLimitedBoth), SetBy::ClientAndStore);
+        assert_eq!(blamed(&Missed::ByClient("late".to_owned()), Verdict::Noisy), SetBy::Client);
+    }
+}
