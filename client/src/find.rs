@@ -1,5 +1,6 @@
 //! `--find-rate`: the highest rate at which an objective is met.
 
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -27,7 +28,7 @@ const CONFIRMATIONS: u32 = 3;
 /// Enough for every rate from the least to the most, with each bound tried again and some that change sides.
 const TRIALS_MAX: u32 = 48;
 /// A client that sends later than this (99th percentile, microseconds) does not offer what it says.
-pub const LAG_US_MAX: u64 = 1_000;
+const LAG_US_MAX: u64 = 1_000;
 /// Length of the warm-up where none is given: this part of the window's.
 const WARMUP_PART: u64 = 4;
 /// A window shorter than this share of what was asked for was interrupted.
@@ -41,7 +42,23 @@ pub struct Trial {
     /// What came of it.
     pub result: LoadResult,
     /// Why the objective was missed; none if it was met.
-    pub missed: Option<String>,
+    pub missed: Option<Missed>,
+}
+
+/// Why a rate does not count as one at which the objective is met; `Display` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missed {
+    /// The client did not offer what it was to offer: this says nothing of the server.
+    ByClient(String),
+    /// The server did not answer what fell due, or not as the objective demands.
+    ByServer(String),
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::ByClient(why) | Self::ByServer(why)) = self;
+        f.write_str(why)
+    }
 }
 
 /// How a search ended.
@@ -111,19 +128,19 @@ fn once(options: &Options, signals: &mut Signals) -> Result<LoadResult> {
 ///
 /// # Errors
 /// When the result holds no distributions.
-pub fn missed(objective: &[Threshold], result: &LoadResult) -> Result<Option<String>> {
+pub fn missed(objective: &[Threshold], result: &LoadResult) -> Result<Option<Missed>> {
     if let Some(schedule) = &result.schedule {
         if schedule.lag_us.p99 > LAG_US_MAX {
             let late_ms = schedule.lag_us.p99 as f64 / 1e3;
-            return Ok(Some(format!("the client itself was late by {late_ms:.1} ms (p99)")));
+            return Ok(Some(Missed::ByClient(format!("the client itself was late by {late_ms:.1} ms (p99)"))));
         }
         if result.is_carried() == Some(false) {
             let due = result.due().unwrap_or_default().max(1);
             let percent = 100.0 * result.requests as f64 / due as f64;
-            return Ok(Some(format!("of what fell due {percent:.1} % was answered")));
+            return Ok(Some(Missed::ByServer(format!("of what fell due {percent:.1} % was answered"))));
         }
     }
     let observed = Observed::of(result)?;
     let broken: Vec<String> = objective.iter().filter_map(|one| one.broken(result, &observed)).collect();
-    Ok((!broken.is_empty()).then(|| broken.join("; ")))
+    Ok((!broken.is_empty()).then(|| Missed::ByServer(broken.join("; "))))
 }

@@ -129,8 +129,8 @@ impl Search {
             return Next::Done(found);
         }
         if self.trials() >= trials_max {
-            let rate = |tried: Option<Tried>| tried.map(|tried| tried.rate);
-            return Next::Done(Found::NotConverged { lower: rate(lower), upper: rate(upper) });
+            let (lower, upper) = self.bounds();
+            return Next::Done(Found::NotConverged { lower, upper });
         }
         let rate = match (lower, upper) {
             (None, None) => start,
@@ -145,7 +145,15 @@ impl Search {
         Next::Try(rate.clamp(least, most))
     }
 
-    /// The lowest rate that misses the objective, and the highest below it that meets it.
+    /// What the trials so far say by majority, in requests per second: the highest rate that meets the objective below
+    /// every one that misses it, and the lowest that misses it.
+    pub fn bounds(&self) -> (Option<f64>, Option<f64>) {
+        let (lower, upper) = self.bracket();
+        let rate = |tried: Option<Tried>| tried.map(|tried| tried.rate);
+        (rate(lower), rate(upper))
+    }
+
+    /// The same two with what was tried there.
     fn bracket(&self) -> (Option<Tried>, Option<Tried>) {
         let upper = self.tried.iter().position(|tried| !tried.is_met());
         let below = &self.tried[..upper.unwrap_or(self.tried.len())];
@@ -229,7 +237,12 @@ mod tests {
 
     #[test]
     fn trials_that_never_agree_end_with_what_is_known() {
-        let (found, trials) = search(Settings { trials_max: 9, ..SETTINGS }, |_, trial| trial % 2 == 0);
+        let mut tried = Vec::new();
+        let (found, trials) = search(Settings { trials_max: 9, ..SETTINGS }, |rate, _| {
+            let is_first = !tried.contains(&rate);
+            tried.push(rate);
+            (rate <= 1_500.0) == is_first
+        });
         assert!(matches!(found, Found::NotConverged { .. }), "{found}");
         assert_eq!(trials, 9);
     }

@@ -8,8 +8,25 @@ pub const NS_PER_S: u64 = 1_000_000_000;
 /// wrk's count: an unsigned decimal integer with an optional SI suffix (`1k` = 1000), in either case.
 pub fn parse_count(text: &str) -> Option<u64> {
     let (digits, suffix) = split_number(text);
-    let number: u64 = digits.parse().ok()?;
-    let power = match suffix.to_ascii_lowercase().as_str() {
+    digits.parse::<u64>().ok()?.checked_mul(10u64.pow(si_power(suffix)?))
+}
+
+/// A rate per second: a count or, beyond wrk2, a decimal fraction (`1.5k`, `565.7`), as a share of another rate is one.
+pub fn parse_rate(text: &str) -> Option<f64> {
+    if let Some(count) = parse_count(text) {
+        return Some(count as f64);
+    }
+    let (number, suffix) = split_number(text);
+    let (whole, fraction) = number.split_once('.')?;
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_decimal = is_digits(whole) && is_digits(fraction);
+    let power = si_power(suffix)?;
+    number.parse::<f64>().ok().filter(|_| is_decimal).map(|rate| rate * 10f64.powi(power as i32))
+}
+
+/// The power of ten of an SI suffix, in either case.
+fn si_power(suffix: &str) -> Option<u32> {
+    Some(match suffix.to_ascii_lowercase().as_str() {
         "" => 0,
         "k" => 3,
         "m" => 6,
@@ -17,8 +34,7 @@ pub fn parse_count(text: &str) -> Option<u64> {
         "t" => 12,
         "p" => 15,
         _ => return None,
-    };
-    number.checked_mul(10u64.pow(power))
+    })
 }
 
 /// A time in nanoseconds: wrk's whole seconds, minutes and hours (`2`, `2s`, `2m`, `2h`), and beyond wrk the units
@@ -131,6 +147,17 @@ mod tests {
 
     fn us(value: u64) -> String {
         format_time_us(Extended::from(value))
+    }
+
+    #[test]
+    fn a_rate_may_have_a_fraction() {
+        assert_eq!(
+            ["5000", "5k", "1.5k", "565.685424949238"].map(parse_rate),
+            [5e3, 5e3, 1.5e3, 565.685424949238].map(Some)
+        );
+        for text in ["", ".5", "5.", "1.2.3", "-5", "1.5x", "1e3", "nan"] {
+            assert_eq!(parse_rate(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -15,9 +15,19 @@ use crate::{
 
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
+    let trials = rows.iter().map(|row| row.trial).max().unwrap_or_default();
+    facts_of_load(meta, rows, &format!(", trials {trials}"))
+}
+
+/// The same of searches, each of which makes as many trials as it takes.
+pub fn search_facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
+    facts_of_load(meta, rows, "")
+}
+
+fn facts_of_load(meta: Option<&ScenarioMeta>, rows: &[&Row], trials: &str) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
-    let lines =
-        [Some(store(meta, row)), Some(placement(row)), Some(load(meta, rows)), store_ceiling(meta), speed(rows)];
+    let load = format!("{}{trials}.", load(meta, rows));
+    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load), store_ceiling(meta), speed(rows)];
     lines.into_iter().flatten().collect()
 }
 
@@ -98,7 +108,6 @@ fn load(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> String {
         let values: BTreeSet<u32> = rows.iter().map(|row| figure(row)).collect();
         values.iter().map(u32::to_string).collect::<Vec<_>>().join("/")
     };
-    let trials = rows.iter().map(|row| row.trial).max().unwrap_or_default();
     let window = match meta {
         Some(meta) => {
             let of_steps = meta.steps.iter().map(|step| step.warmup_s);
@@ -119,7 +128,7 @@ fn load(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> String {
         _ => "open loop, and a closed one for the maximum",
     };
     format!(
-        "Load: {model}, {} connections, pool {}, workers {}, {window}, trials {trials}.",
+        "Load: {model}, {} connections, pool {}, workers {}, {window}",
         each(|row| row.connections),
         each(|row| row.pool),
         each(|row| row.workers),
@@ -294,7 +303,7 @@ const QUEUEING: &str = "Queueing p50 and p99: in a closed loop at saturation the
                         they are not the latency of the stack.";
 
 /// What they are in an open loop.
-const FROM_DUE: &str = "Latencies from due: from the instant at which a request was due, whether or not the server or a \
+pub(crate) const FROM_DUE: &str = "Latencies from due: from the instant at which a request was due, whether or not the server or a \
                         connection was ready for it, to the last byte of its answer. Where less than the offered rate was \
                         carried, a queue was growing, and they say how long the window was.";
 

@@ -12,6 +12,7 @@
 //!   ([`heading`]).
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
+//! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -19,6 +20,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
+pub mod capacity;
 pub mod card;
 pub mod dir;
 pub mod format;
@@ -40,6 +42,7 @@ pub mod summary;
 pub mod table;
 pub mod wall;
 
+pub use capacity::Capacity;
 pub use dir::{LoadError, Run, RunDir};
 pub use format::Format;
 pub use row::Row;
@@ -65,10 +68,24 @@ pub fn markdown(run: &Run) -> String {
 /// When the directory is no run, or a file in it cannot be written.
 pub fn render(dir: &Path) -> Result<Run> {
     let run = RunDir::load(dir)?;
+    let searches = capacity::load(dir)?;
     for (name, format) in FILES {
-        write_whole(&dir.join(name), &format.draw(&run))?;
+        write_whole(&dir.join(name), &drawn(&run, searches.as_ref(), *format)?)?;
     }
     Ok(run)
+}
+
+/// A run directory in a format, searches for capacity as such.
+///
+/// # Errors
+/// When the directory is no run, or is none that this format draws.
+pub fn draw(dir: &Path, format: Format) -> Result<String> {
+    drawn(&RunDir::load(dir)?, capacity::load(dir)?.as_ref(), format)
+}
+
+fn drawn(run: &Run, searches: Option<&Capacity>, format: Format) -> Result<String> {
+    let Some(searches) = searches else { return Ok(format.draw(run)) };
+    format.draw_capacity(searches, run).context("--format: this is a search for capacity, which text and md show")
 }
 
 /// Readers see the old file or the new one, never half of one.

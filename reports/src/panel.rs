@@ -51,9 +51,14 @@ impl Panel {
     /// Whether a cell stands in this panel's tables: its stacks do, and ceilings and floors, which are references for
     /// both.
     pub fn shows(self, stacks: &[StackMeta], cell: &Cell) -> bool {
-        match cell.role {
+        self.shows_stack(stacks, &cell.stack, cell.role)
+    }
+
+    /// The same of a stack by its name.
+    pub fn shows_stack(self, stacks: &[StackMeta], name: &str, role: Role) -> bool {
+        match role {
             Role::Ceiling | Role::Floor => true,
-            Role::Stack | Role::Trap => self.has(stacks, &cell.stack),
+            Role::Stack | Role::Trap => self.has(stacks, name),
         }
     }
 

@@ -370,7 +370,7 @@ fn marked_name(cell: &Cell) -> String {
     role_name(&cell.stack, cell.role)
 }
 
-fn role_name(name: &str, role: Role) -> String {
+pub(crate) fn role_name(name: &str, role: Role) -> String {
     match role {
         Role::Stack => name.to_owned(),
         Role::Ceiling => format!("{name} (ceiling)"),
@@ -393,7 +393,7 @@ fn note(cell: &Cell, notes: &mut Vec<Note>) -> Option<usize> {
     Some(index + 1)
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match joined.char_indices().nth(NOTE_CHARS_MAX) {
         Some((end, _)) => format!("{} …", &joined[..end]),

@@ -11,6 +11,7 @@ use crate::{
     run::RunArgs,
     say,
     scenario::{self, Fault, Player, Scenario, WARMUP_DELAYS},
+    setup::SharedArgs,
     stack::{self, Panel, Stack},
     store::StoreKind,
 };
@@ -46,19 +47,11 @@ pub fn scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Course>> {
     let mut chosen: Vec<Course> = Vec::new();
     for name in &args.scenarios {
         let mut scenario = adjusted(scenario::find(&folder, name)?, args);
-        leave_out_faults(&mut scenario, &args.redis);
+        leave_out_faults(&mut scenario, &args.shared.redis);
         let name = &scenario.name;
         scenario.validate().with_context(|| format!("scenario `{name}`, with the options of the command line"))?;
         ensure!(!chosen.iter().any(|other| other.scenario.name == scenario.name), "`{}` is named twice", scenario.name);
-        let course = Course::new(scenario);
-        let scenario = &course.scenario;
-        ensure!(
-            course.steps.iter().all(|step| step.scenario.store.delays.is_empty()) || args.redis == StoreKind::Embedded,
-            "--redis {}: scenario `{}` delays the store's answers, which only the embedded store can do; leave --redis out",
-            args.redis,
-            scenario.name
-        );
-        chosen.push(course);
+        chosen.push(course(scenario, &args.shared)?);
     }
     Ok(chosen)
 }
@@ -78,6 +71,21 @@ fn leave_out_faults(scenario: &mut Scenario, store: &StoreKind) {
     }
 }
 
+/// A scenario with its steps worked out.
+///
+/// # Errors
+/// When it needs a store that can delay, and another was asked for.
+pub fn course(scenario: Scenario, args: &SharedArgs) -> Result<Course> {
+    let course = Course::new(scenario);
+    ensure!(
+        course.steps.iter().all(|step| step.scenario.store.delays.is_empty()) || args.redis == StoreKind::Embedded,
+        "--redis {}: scenario `{}` delays the store's answers, which only the embedded store can do; leave --redis out",
+        args.redis,
+        course.scenario.name
+    );
+    Ok(course)
+}
+
 /// A scenario with the options of the command line applied: an option said outright outweighs `--quick`,
 /// and a setting that is given one value is no step any more.
 fn adjusted(mut scenario: Scenario, args: &RunArgs) -> Scenario {
@@ -94,15 +102,7 @@ fn adjusted(mut scenario: Scenario, args: &RunArgs) -> Scenario {
     }
     scenario.run.trials = args.trials.unwrap_or(scenario.run.trials);
     scenario.load.duration = args.duration.unwrap_or(scenario.load.duration);
-    if let Some(connections) = args.connections {
-        scenario.load.connections = connections;
-        scenario.steps.connections.clear();
-    }
-    if let Some(pool) = args.pool {
-        scenario.server.pool = pool;
-        scenario.steps.pool.clear();
-    }
-    scenario.server.workers = args.workers.or(scenario.server.workers);
+    args.shared.apply(&mut scenario);
     scenario
 }
 
@@ -129,7 +129,7 @@ pub fn all_stacks(places: &Places, extra: Option<&Path>) -> Result<Vec<Stack>> {
 ///
 /// # Errors
 /// As [`all_stacks`]; and when none is left.
-pub fn installed_stacks(args: &RunArgs, places: &Places) -> Result<Vec<Stack>> {
+pub fn installed_stacks(args: &SharedArgs, places: &Places) -> Result<Vec<Stack>> {
     let all = all_stacks(places, args.stacks_dir.as_deref())?;
     let names = without_groups(&all, &args.stacks);
     let chosen = stack::select(all, &names)?;

@@ -1,9 +1,10 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
 //!
 //! # Layout
-//! - [`run`], [`check`], [`list`], [`doctor`]: the verbs.
+//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
+//! - [`setup`]: what every verb that measures begins with.
 //! - [`root`], [`rundir`], [`machine`], [`meta`], `environment`: where things are, where rows go, what a run records
 //!   of itself.
 //! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
@@ -17,6 +18,7 @@
 //! - [`conformance`]: the contract as a suite; [`wire`] is the connection it speaks through.
 
 pub mod blocks;
+pub mod capacity;
 pub mod card;
 pub mod check;
 pub mod choose;
@@ -43,6 +45,7 @@ pub mod rundir;
 mod say;
 pub mod scenario;
 pub mod server;
+pub mod setup;
 pub mod stack;
 pub mod store;
 pub mod store_ceiling;

@@ -5,9 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use stackbench::{
+    capacity::{self, CapacityArgs},
     check::{self, CheckArgs},
     doctor::{self, DoctorArgs},
     guard,
@@ -22,7 +23,7 @@ use stackbench_reports::{
     repeat::Repeat,
 };
 
-/// Some row failed, some stack does not conform, or the machine is not fit for a long run.
+/// Some row failed, some search did not converge, some stack does not conform, or the machine is not fit for a long run.
 const EXIT_FAILED: u8 = 1;
 /// The command line, a file or the machine is not fit for what was asked. Rows measured before that shows are kept.
 const EXIT_USAGE: u8 = 2;
@@ -41,6 +42,8 @@ struct Cli {
 enum Verb {
     /// Measure stacks under scenarios
     Run(RunArgs),
+    /// Search for the highest rate that each stack carries within an objective
+    Capacity(CapacityArgs),
     /// Verify every stack against the contract
     Check(CheckArgs),
     /// List stacks and scenarios
@@ -69,11 +72,8 @@ enum Verb {
 
 fn main() -> ExitCode {
     let code = match Cli::parse().verb {
-        Verb::Run(args) => run::run(&args).map(|ended| match ended {
-            Ended::Whole => 0,
-            Ended::WithFailures => EXIT_FAILED,
-            Ended::Interrupted => INTERRUPTED,
-        }),
+        Verb::Run(args) => run::run(&args).map(code_of),
+        Verb::Capacity(args) => capacity::capacity(&args).map(code_of),
         Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::List(args) => list::list(&args).map(|()| 0),
         Verb::Doctor(args) => doctor::doctor(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
@@ -93,6 +93,14 @@ fn main() -> ExitCode {
     }))
 }
 
+fn code_of(ended: Ended) -> u8 {
+    match ended {
+        Ended::Whole => 0,
+        Ended::WithFailures => EXIT_FAILED,
+        Ended::Interrupted => INTERRUPTED,
+    }
+}
+
 fn report(dir: &Path, format: Option<&str>) -> Result<()> {
     let Some(name) = format else {
         stackbench_reports::render(dir)?;
@@ -102,11 +110,15 @@ fn report(dir: &Path, format: Option<&str>) -> Result<()> {
     let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
     let format = Format::named(name)
         .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
-    say!("{}", format.draw(&RunDir::load(dir)?).trim_end_matches('\n'));
+    say!("{}", stackbench_reports::draw(dir, format)?.trim_end_matches('\n'));
     Ok(())
 }
 
 fn repeat(first: &Path, second: &Path) -> Result<()> {
+    for dir in [first, second] {
+        let is_search = stackbench_reports::capacity::load(dir)?.is_some();
+        ensure!(!is_search, "{}: this is a search for capacity; compare the bounds of its table", dir.display());
+    }
     let runs = [RunDir::load_rows(first)?, RunDir::load_rows(second)?];
     for warning in runs.iter().flat_map(|run| &run.warnings) {
         eprintln!("warning: {warning}");

@@ -45,11 +45,15 @@ impl Progress {
 
     /// A trial has ended.
     pub fn end(&mut self, label: &str, row: &Row) {
+        let left = self.total.saturating_sub(self.done + 1) + usize::from(row.repeated);
+        self.advance(&format!("{label}: {}", summary(row)), left);
+    }
+
+    /// A trial has ended, with a line of its own; so many are left as far as is known.
+    pub fn advance(&mut self, line: &str, left: usize) {
         self.done += 1;
-        if row.repeated {
-            self.total += 1;
-        }
-        let line = format!("{:>3}/{} {label}: {}", self.done, self.total, summary(row));
+        self.total = self.done + left;
+        let line = format!("{:>3}/{} {line}", self.done, self.total);
         match &self.bar {
             Some(bar) => {
                 bar.println(line);

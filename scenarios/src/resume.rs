@@ -17,9 +17,10 @@ use stackbench_reports::{
 use crate::{
     kept::{Kept, RowsFile, Slot},
     meta::redacted,
-    run::{PlacementArg, RunArgs},
+    run::RunArgs,
     rundir::RunDir,
     say,
+    setup::{PlacementArg, SharedArgs},
     store::StoreKind,
     trial::Bench,
 };
@@ -57,6 +58,12 @@ impl Earlier {
     pub fn open(path: &Path, given: &RunArgs) -> Result<Self> {
         let dir = RunDir::reopen(path)?;
         let meta = stackbench_reports::RunDir::load_meta(dir.path()).context("--resume")?;
+        ensure!(
+            meta.command.get(1).is_none_or(|verb| verb != "capacity"),
+            "--resume {}: a search for capacity cannot be resumed; begin it again, with --seed {} to offer the same instants",
+            path.display(),
+            meta.seed
+        );
         let rows = RowsFile::read(dir.path())?;
         let (made, planned) = (rows.made(), meta.plan.trials);
         // One that was killed between its last row and its end is taken up to be ended.
@@ -65,8 +72,8 @@ impl Earlier {
         let mut args = recorded(&meta).context("--resume")?;
         agree(given, &args, dir.path())
             .with_context(|| format!("--resume: the run was begun with `{}`", meta.command.join(" ")))?;
-        if matches!(given.redis, StoreKind::Url(_)) {
-            args.redis.clone_from(&given.redis);
+        if matches!(given.shared.redis, StoreKind::Url(_)) {
+            args.shared.redis.clone_from(&given.shared.redis);
         }
         Ok(Self { args, dir, begun: Begun { meta, rows } })
     }
@@ -117,9 +124,10 @@ fn with_paths_from(base: &Path, args: RunArgs) -> RunArgs {
         Some(extension) if extension == "toml" => base.join(name).display().to_string(),
         _ => name,
     };
+    let stacks_dir = args.shared.stacks_dir.map(|dir| base.join(dir));
     RunArgs {
         scenarios: args.scenarios.into_iter().map(scenario).collect(),
-        stacks_dir: args.stacks_dir.map(|dir| base.join(dir)),
+        shared: SharedArgs { stacks_dir, ..args.shared },
         ..args
     }
 }
@@ -131,18 +139,27 @@ fn agree(given: &RunArgs, recorded: &RunArgs, dir: &Path) -> Result<()> {
     let url = |kind: &StoreKind| redacted(&[kind.to_string()]);
     let agrees = [
         ("SCENARIO", given.scenarios.is_empty() || given.scenarios == recorded.scenarios),
-        ("--stacks", given.stacks.is_empty() || given.stacks == recorded.stacks),
-        ("--stacks-dir", given.stacks_dir.is_none() || given.stacks_dir == recorded.stacks_dir),
+        ("--stacks", given.shared.stacks.is_empty() || given.shared.stacks == recorded.shared.stacks),
+        ("--stacks-dir", given.shared.stacks_dir.is_none() || given.shared.stacks_dir == recorded.shared.stacks_dir),
         ("--trials", given.trials.is_none() || given.trials == recorded.trials),
         ("--publish", !given.publish || recorded.publish),
         ("--duration", given.duration.is_none() || given.duration == recorded.duration),
-        ("--connections", given.connections.is_none() || given.connections == recorded.connections),
-        ("--out", given.out.as_ref().is_none_or(same_dir)),
-        ("--redis", given.redis == StoreKind::Embedded || url(&given.redis) == url(&recorded.redis)),
-        ("--workers", given.workers.is_none() || given.workers == recorded.workers),
-        ("--pool", given.pool.is_none() || given.pool == recorded.pool),
-        ("--placement", given.placement == PlacementArg::Pinned || given.placement == recorded.placement),
-        ("--seed", given.seed.is_none() || given.seed == recorded.seed),
+        (
+            "--connections",
+            given.shared.connections.is_none() || given.shared.connections == recorded.shared.connections,
+        ),
+        ("--out", given.shared.out.as_ref().is_none_or(same_dir)),
+        (
+            "--redis",
+            given.shared.redis == StoreKind::Embedded || url(&given.shared.redis) == url(&recorded.shared.redis),
+        ),
+        ("--workers", given.shared.workers.is_none() || given.shared.workers == recorded.shared.workers),
+        ("--pool", given.shared.pool.is_none() || given.shared.pool == recorded.shared.pool),
+        (
+            "--placement",
+            given.shared.placement == PlacementArg::Pinned || given.shared.placement == recorded.shared.placement,
+        ),
+        ("--seed", given.shared.seed.is_none() || given.shared.seed == recorded.shared.seed),
         ("--quick", !given.quick || recorded.quick),
         ("--no-aa", !given.no_aa || recorded.no_aa),
     ];

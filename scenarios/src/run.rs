@@ -3,31 +3,24 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::{RunMeta, row::Placement};
+use stackbench_reports::RunMeta;
 
 use crate::{
     blocks::Blocks,
     choose,
-    guard::Guard,
-    interrupt::{Interrupt, Interrupted},
+    interrupt::Interrupted,
     kept::{Kept, Slot},
     meta::{self, Prepared},
-    placement,
     plan::{self, Course, Lineup, Twins},
-    process,
     resume::{Begun, Earlier},
     root::Places,
     rundir::{self, RunDir},
     say,
-    scenario::{
-        CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, SPARE_CONNECTIONS, Step, TRIALS_MAX, WORKERS_MAX,
-    },
-    store::{Store, StoreKind, StoreStart},
+    scenario::{SPARE_CONNECTIONS, Step, TRIALS_MAX},
+    setup::{STORE_LOG, Setup, SharedArgs, up_to, window},
     trial::Bench,
-    units::{parse_duration, show_duration},
-    yardstick::Yardstick,
 };
 
 pub use crate::choose::all_stacks;
@@ -43,12 +36,6 @@ pub struct RunArgs {
     /// Scenarios, by name or by the path of a .toml file
     #[arg(required_unless_present = "resume", value_name = "SCENARIO")]
     pub scenarios: Vec<String>,
-    /// Stacks to measure: names, `all`, `default`, or the panels `deployed` and `controlled` [default: `default`]
-    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
-    pub stacks: Vec<String>,
-    /// A folder with further stacks, beside servers/
-    #[arg(long, value_name = "DIR")]
-    pub stacks_dir: Option<PathBuf>,
     /// Blocks: how often each cell is measured [default: the scenario's]
     #[arg(long, value_name = "N", value_parser = up_to(TRIALS_MAX))]
     pub trials: Option<u32>,
@@ -58,27 +45,9 @@ pub struct RunArgs {
     /// Length of the window, for example 4s [default: the scenario's]
     #[arg(long, value_name = "T", value_parser = window)]
     pub duration: Option<Duration>,
-    /// Connections [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = up_to(CONNECTIONS_MAX))]
-    pub connections: Option<u32>,
-    /// The run directory; it must hold no run yet [default: reports/<UTC>-<host>]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// The store: embedded, spawn (a redis-server of this machine) or the URL of a Redis of its own
-    #[arg(long, value_name = "STORE", default_value = "embedded")]
-    pub redis: StoreKind,
-    /// Server workers [default: the CPUs the placement gives the server]
-    #[arg(long, value_name = "N", value_parser = up_to(WORKERS_MAX))]
-    pub workers: Option<u32>,
-    /// Blocking threads and blocking store connections of a server [default: the scenario's]
-    #[arg(long, value_name = "N", value_parser = up_to(POOL_MAX))]
-    pub pool: Option<u32>,
-    /// Whether the server has CPUs of its own
-    #[arg(long, value_enum, default_value = "pinned")]
-    pub placement: PlacementArg,
-    /// Seed of the order of cells [default: chosen, printed and recorded]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    /// What is told to other verbs as well.
+    #[command(flatten)]
+    pub shared: SharedArgs,
     /// 200 connections, one block, a short warm-up, windows of 1 s, no second names: a look, not a measurement
     #[arg(long)]
     pub quick: bool,
@@ -88,27 +57,6 @@ pub struct RunArgs {
     /// Finish the run in this directory: the trials it lacks, in its order and with its options
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
-}
-
-/// [`Placement`] on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlacementArg {
-    /// The server alone on its CPUs, workers = those CPUs
-    Pinned,
-    /// No binding, workers = the machine's CPUs
-    Free,
-}
-
-fn window(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        duration if (DURATION_MIN..=DURATION_MAX).contains(&duration) => Ok(duration),
-        _ => Err(format!("must be between {} and {}", show_duration(DURATION_MIN), show_duration(DURATION_MAX))),
-    }
-}
-
-/// A number from 1 to `most`.
-fn up_to(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=i64::from(most))
 }
 
 /// How a run ended.
@@ -142,52 +90,16 @@ fn measure(args: &RunArgs, earlier: Option<Earlier>) -> Result<Ended> {
     let places = Places::find()?;
     let courses = choose::scenarios(args, &places)?;
     let twins = if args.quick || args.no_aa { Twins::LeftOut } else { Twins::Measured };
-    let lineup = Lineup::new(choose::installed_stacks(args, &places)?, twins);
-    let placement = match args.placement {
-        PlacementArg::Pinned => Placement::Pinned,
-        PlacementArg::Free => Placement::Free,
+    let lineup = Lineup::new(choose::installed_stacks(&args.shared, &places)?, twins);
+    let (dir, begun) = match earlier {
+        Some(Earlier { dir, begun, .. }) => (Some(dir), Some(begun)),
+        None => (None, None),
     };
-    let mut cpus = placement::divide(placement)?;
-    if matches!(args.redis, StoreKind::Url(_)) {
-        cpus.store.clear();
-    }
-    require_descriptors(&courses)?;
-    places.require("stackload")?;
-
-    let interrupt = Interrupt::install()?;
-    process::adopt_orphans()?;
-    let (mut dir, earlier) = match earlier {
-        Some(Earlier { dir, begun, .. }) => (dir, Some(begun)),
-        None => (RunDir::create(&args.out.clone().unwrap_or_else(|| rundir::default_path(&places.root)))?, None),
-    };
-    let guard = Guard::start()?;
-    if !cpus.client.is_empty() {
-        // The harness must not disturb the server it measures.
-        placement::bind_this_thread(&cpus.client)?;
-    }
-    let out = dir.path().to_owned();
-    let bench = Bench {
-        root: &places.root,
-        bin: &places.bin,
-        out: &out,
-        placement,
-        cpus: &cpus,
-        guard: &guard,
-        interrupt: &interrupt,
-        yardstick: &Yardstick::new(),
-    };
-    let runner = Runner { args, bench: &bench, courses: &courses, lineup: &lineup };
-    match runner.measure_all(earlier, &mut dir) {
-        // A system call that a signal cut short fails in words of its own.
-        Err(_) if interrupt.is_raised() && !dir.has_begun() => Err(Interrupted.into()),
-        ended => ended,
-    }
-}
-
-/// Every process of a trial needs a descriptor for each connection. The harness raises its own limit, which its children
-/// inherit.
-fn require_descriptors(courses: &[Course]) -> Result<()> {
-    raise_descriptors(most_connections(courses))
+    let (setup, mut dir) = Setup::new(places, &args.shared, &courses, dir)?;
+    let bench = setup.bench();
+    let runner = Runner { args, setup: &setup, bench: &bench, courses: &courses, lineup: &lineup };
+    let ended = runner.measure_all(begun, &mut dir);
+    setup.or_interrupted(ended, &dir)
 }
 
 /// Connections of the load, of a fault and of the store together, at the step that has most.
@@ -221,6 +133,7 @@ pub fn raise_descriptors(connections: u64) -> Result<()> {
 /// A run under way.
 struct Runner<'a> {
     args: &'a RunArgs,
+    setup: &'a Setup<'a>,
     bench: &'a Bench<'a>,
     courses: &'a [Course],
     lineup: &'a Lineup,
@@ -228,13 +141,14 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn measure_all(&self, earlier: Option<Begun>, dir: &mut RunDir) -> Result<Ended> {
-        let recorded = earlier.as_ref().map(|begun| begun.meta.seed).or(self.args.seed);
-        let seed = recorded.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-        let part = earlier.as_ref().map_or(1, |begun| begun.meta.resumed.len() + 2);
-        let mut store = Store::start(self.store_start(part)?)?;
+        let shared = &self.args.shared;
+        let seed = earlier.as_ref().map_or_else(|| shared.seed(), |begun| begun.meta.seed);
+        // The logs of the earlier parts are left alone.
+        let log = earlier.as_ref().map(|begun| format!("store-{}.log", begun.meta.resumed.len() + 2));
+        let mut store = self.setup.start_store(self.courses, log.as_deref().unwrap_or(STORE_LOG))?;
         let prepared: Vec<Prepared> =
             self.lineup.stacks.iter().map(|stack| meta::prepare(stack, self.bench)).collect::<Result<_>>()?;
-        let now = meta::describe(self.bench, self.courses, self.lineup, &prepared, &mut store, &self.args.redis, seed)?;
+        let now = meta::describe(self.bench, self.courses, self.lineup, &prepared, &mut store, &shared.redis, seed)?;
         let (mut meta, kept) = match &earlier {
             None => (now, Kept::default()),
             Some(begun) => begun.go_on(&now, self.bench, &Slot::all(self.courses, self.lineup))?,
@@ -268,26 +182,6 @@ impl Runner<'_> {
         dir.write_meta(&meta)?;
         self.report(dir, ended)?;
         Ok(ended)
-    }
-
-    /// The store of the `part`th attempt at this run, which leaves the logs of the earlier ones alone.
-    fn store_start(&self, part: usize) -> Result<StoreStart<'_>> {
-        if self.args.redis == StoreKind::Embedded {
-            Places { root: self.bench.root.to_owned(), bin: self.bench.bin.to_owned() }.require("fake-redis")?;
-        }
-        let of = |step: &Step| step.scenario.server.pool.max(self.bench.workers(&step.scenario));
-        let most = self.courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default();
-        let log = if part == 1 { "store.log".to_owned() } else { format!("store-{part}.log") };
-        Ok(StoreStart {
-            kind: &self.args.redis,
-            bin: self.bench.bin,
-            cpus: &self.bench.cpus.store,
-            log: self.bench.out.join("logs").join(log),
-            cwd: self.bench.out,
-            max_connections: most + SPARE_CONNECTIONS,
-            guard: self.bench.guard,
-            interrupt: self.bench.interrupt,
-        })
     }
 
     fn print_plan(&self, meta: &RunMeta, blocks: &Blocks, dir: &RunDir) {

@@ -117,8 +117,16 @@ impl RunDir {
     /// # Errors
     /// When it cannot be written.
     pub fn write_meta(&self, meta: &impl Serialize) -> Result<()> {
-        let (target, draft) = (self.path.join(META), self.path.join(format!("{META}.new")));
-        let text = serde_json::to_vec_pretty(meta)?;
+        self.write_json(META, meta)
+    }
+
+    /// Writes a file of this name, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let (target, draft) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let text = serde_json::to_vec_pretty(value)?;
         let write = || {
             let mut file = File::create(&draft)?;
             file.write_all(&text)?;

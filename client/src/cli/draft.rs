@@ -1,6 +1,7 @@
 //! The settings while the command line is read, and the checks at its end.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use lexopt::Parser;
@@ -11,7 +12,7 @@ use crate::engine::Schedule;
 use crate::engine::arrivals::{Arrival, Rate};
 use crate::output::Format;
 use crate::threshold;
-use crate::units::{NS_PER_S, parse_count, parse_time_ns};
+use crate::units::{NS_PER_S, parse_count, parse_rate, parse_time_ns};
 use crate::url::Url;
 
 /// Raw settings.
@@ -20,7 +21,7 @@ pub struct Draft {
     pub positional: Vec<String>,
     threads: u64,
     connections: u64,
-    rate: Option<u64>,
+    rate: Option<f64>,
     ramp: Option<(u64, u64)>,
     arrival: Option<Arrival>,
     seed: Option<u64>,
@@ -111,7 +112,7 @@ impl Draft {
             Name::Threads => self.threads = self.readable(parse_count(&value))?,
             Name::Duration => self.options.duration_ns = self.readable(parse_time_ns(&value))?,
             Name::Timeout => self.options.timeout_ns = self.readable(parse_time_ns(&value))?,
-            Name::Rate => self.rate = Some(self.readable(parse_count(&value))?),
+            Name::Rate => self.rate = Some(self.readable(parse_rate(&value))?),
             Name::Header => self.add_header(&value),
             Name::Warmup => self.options.warmup_ns = own_time("--warmup", &value)?,
             Name::Spread => self.options.spread_ns = own_time("--spread", &value)?,
@@ -126,9 +127,9 @@ impl Draft {
                 self.options.percentiles = own_percentiles(&value)?;
                 (self.options.latency, self.has_percentiles) = (true, true);
             }
-            Name::FailIf => self.options.thresholds.extend(threshold::parse(&value).map_err(Refusal::Message)?),
+            Name::FailIf => self.options.thresholds.extend(threshold::parse(&value).map_err(own_message)?),
             Name::FindRate => {
-                let objective = threshold::parse_objective("--find-rate", &value).map_err(Refusal::Message)?;
+                let objective = threshold::parse_objective("--find-rate", &value).map_err(own_message)?;
                 self.options.find_rate = Some(objective);
             }
             Name::Requests => self.options.requests = Some(own_number("--requests", &value, 1)?),
@@ -157,7 +158,7 @@ impl Draft {
         self.options.outputs.push((format, PathBuf::from(path)));
     }
 
-    fn readable(&self, value: Option<u64>) -> Result<u64, Refusal> {
+    fn readable<T>(&self, value: Option<T>) -> Result<T, Refusal> {
         value.ok_or_else(|| self.usage(None))
     }
 
@@ -204,7 +205,7 @@ impl Draft {
         if connections == 0 || connections < threads {
             return Err(self.usage(Some("number of connections must be >= threads".to_owned())));
         }
-        if self.rate == Some(0) {
+        if self.rate == Some(0.0) {
             return Err(self.usage(Some("Throughput MUST be specified with the --rate or -R option".to_owned())));
         }
         let options = &mut self.options;
@@ -214,7 +215,7 @@ impl Draft {
         options.url = url;
         options.arguments = std::mem::take(&mut self.positional);
         self.options.schedule = self.schedule()?;
-        self.options.check().map_err(|message| Refusal::Message(format!("stackload: {message}")))?;
+        self.options.check().map_err(own_message)?;
         self.warn();
         Ok(self.options)
     }
@@ -240,12 +241,12 @@ impl Draft {
     }
 
     fn schedule(&self) -> Result<Schedule, Refusal> {
-        let refuse = |message: &str| Err(Refusal::Message(format!("stackload: {message}")));
+        let refuse = |message: &str| Err(own_message(message));
         let rate = match (self.rate, self.ramp) {
             (Some(_), Some(_)) => {
                 return refuse("--rate and --ramp both say how many requests to send: give one of them");
             }
-            (Some(rate), None) => Rate::constant(rate as f64),
+            (Some(rate), None) => Rate::constant(rate),
             (None, Some((from, to))) => Rate {
                 from: from as f64,
                 to: to as f64,
@@ -266,6 +267,11 @@ impl Draft {
 /// Arguments are passed on as text; what is not UTF-8 could not be part of a URL or header anyway.
 pub fn text(value: OsString) -> String {
     value.to_string_lossy().into_owned()
+}
+
+/// A refusal in words of ours, where wrk has none.
+fn own_message(message: impl Display) -> Refusal {
+    Refusal::Message(format!("stackload: {message}"))
 }
 
 fn own_time(flag: &str, value: &str) -> Result<u64, Refusal> {

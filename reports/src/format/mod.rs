@@ -1,9 +1,10 @@
 //! Ways to draw a run. Adding one is one file here, and below a line each in the modules, in [`Format`], in [`FORMATS`] and
 //! in [`Format::draw`].
 
-use crate::dir::Run;
+use crate::{capacity::Capacity, dir::Run};
 
 mod builds;
+mod capacity;
 pub mod cards;
 mod markdown;
 pub mod repeat;
@@ -34,6 +35,15 @@ impl Format {
         }
     }
 
+    /// Draws a search for capacity; `None` in a format that is of ordinary runs only.
+    pub fn draw_capacity(self, found: &Capacity, run: &Run) -> Option<String> {
+        match self {
+            Self::Terminal => Some(capacity::terminal(found, run)),
+            Self::Markdown => Some(capacity::markdown(found, run)),
+            Self::Builds => None,
+        }
+    }
+
     /// The format of a name of [`FORMATS`].
     pub fn named(name: &str) -> Option<Self> {
         FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
@@ -46,6 +56,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        capacity::{Ended, Search, SetBy, Trial, tests as capacity_of},
         latency::Observed,
         row::{Role, Row, Verdict},
         sample,
@@ -109,10 +120,13 @@ mod tests {
     /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look
     /// at it).
     fn assert_drawn(run: &Run, format: Format, name: &str) {
+        assert_expected(&format.draw(run), name);
+    }
+
+    fn assert_expected(drawn: &str, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
-        let drawn = format.draw(run);
         if env::var_os("UPDATE_EXPECTED").is_some() {
-            fs::write(&path, &drawn).unwrap();
+            fs::write(&path, drawn).unwrap();
         }
         let expected = fs::read_to_string(&path).unwrap();
         assert_eq!(
@@ -151,6 +165,41 @@ mod tests {
     fn eight_blocks_are_shown_with_intervals_and_paired_places() {
         assert_drawn(&run_of_eight(), Format::Terminal, "terminal-8.txt");
         assert_drawn(&run_of_eight(), Format::Markdown, "markdown-8.md");
+    }
+
+    /// Four searches: two whose bounds overlap, one that the client bounded, and one that failed.
+    fn searched() -> (Capacity, Run) {
+        let (stack, client) = (Some(SetBy::Stack), Some(SetBy::Client));
+        let around = |stack: &str, lower: f64, upper: f64, by: Option<SetBy>| {
+            let trials = [(5_000.0, None), (upper, by), (lower, None), (lower, None), (upper, by)];
+            capacity_of::search(stack, (lower, upper), &trials)
+        };
+        let mut failed = around("broken", 5_000.0, 10_000.0, stack);
+        (failed.ended, failed.error) = (Ended::Failed, Some("the server was killed by signal 11".to_owned()));
+        let mut disturbed = around("tokio", 20_000.0, 20_886.0, stack);
+        disturbed.trials[1].noisy = true;
+        let searches = vec![
+            failed,
+            around("thread-pool", 20_000.0, 20_886.0, stack),
+            disturbed,
+            around("may", 40_000.0, 41_771.0, client),
+        ];
+        let row = |search: &Search, trial: &Trial| Row { trial: trial.number, ..sample::row(&search.stack) };
+        let mut rows: Vec<Row> =
+            searches.iter().flat_map(|search| search.trials.iter().map(move |trial| row(search, trial))).collect();
+        let latencies = with_latencies(&mut rows);
+        let mut meta = sample::meta();
+        meta.plan.trials = 0;
+        (capacity_of::capacity(searches), Run { meta, rows, latencies, warnings: Vec::new() })
+    }
+
+    #[test]
+    fn searches_for_capacity_are_drawn_with_their_bounds() {
+        let (found, run) = searched();
+        for (format, name) in [(Format::Terminal, "capacity.txt"), (Format::Markdown, "capacity.md")] {
+            assert_expected(&format.draw_capacity(&found, &run).unwrap(), name);
+        }
+        assert_eq!(Format::Builds.draw_capacity(&found, &run), None);
     }
 
     #[test]

@@ -25,12 +25,12 @@ impl Figure {
         Self { range, ..Self::median(spread, show) }
     }
 
-    pub(super) fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
+    pub(crate) fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
         Self { median: spread.map_or_else(|| NONE.to_owned(), |spread| show(spread.median)), range: None }
     }
 
     /// In brackets: how many of the trials' distributions it is of, if that is not all of them.
-    pub(super) fn percentile(percentile: Option<Percentile>, merged: Merged) -> Self {
+    pub(crate) fn percentile(percentile: Option<Percentile>, merged: Merged) -> Self {
         let Some(percentile) = percentile else { return Self::none() };
         let bound = if percentile.is_lower_bound { "≥ " } else { "" };
         let is_partial = merged.read < merged.answered;
@@ -53,7 +53,7 @@ impl Figure {
         }
     }
 
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { median: NONE.to_owned(), range: None }
     }
 

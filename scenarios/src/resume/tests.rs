@@ -47,7 +47,7 @@ fn what_was_not_said_is_refused_by_its_flag() {
 fn recorded_paths_start_where_the_run_was_begun() {
     let args = with_paths_from(Path::new("/begun"), args("mine.toml cache --stacks-dir stacks"));
     assert_eq!(args.scenarios, ["/begun/mine.toml", "cache"]);
-    assert_eq!(args.stacks_dir, Some(PathBuf::from("/begun/stacks")));
+    assert_eq!(args.shared.stacks_dir, Some(PathBuf::from("/begun/stacks")));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The harness from outside: its command line, its files, and what it leaves behind, with real servers and real stores.
 
 mod bad_input;
+mod capacity;
 mod cards;
 mod conformance;
 mod disturbed_windows;
