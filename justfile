@@ -28,6 +28,10 @@ bench-build *options:
 bench-repeat *options:
     cargo xtask bench-repeat "$@"
 
+# the highest rate that each stack carries within --objective 'p99<20ms'
+capacity *options:
+    cargo bench-capacity "$@"
+
 # every scenario file there is (long)
 bench-everything *options:
     cargo xtask bench-everything "$@"

@@ -54,6 +54,11 @@ pub fn everything(options: &[OsString]) -> Result<ExitCode> {
     measure(scenarios, options)
 }
 
+/// `bench-capacity`.
+pub fn capacity(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["capacity".into()].iter().chain(options))
+}
+
 /// `check-all`.
 pub fn check(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["check".into()].iter().chain(options))

@@ -43,6 +43,7 @@ const VERBS: &[Verb] = &[
         "the same short run twice: whether the second says what the first did",
         bench::repeat::bench_repeat,
     ),
+    ("bench-capacity", "the highest rate that each stack carries within an --objective", bench::capacity),
     ("bench-everything", "every scenario file there is", bench::everything),
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-doctor", "what about this machine will spoil figures, and how to mend it", bench::doctor),
