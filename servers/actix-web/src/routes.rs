@@ -8,14 +8,14 @@ use actix_web::{
     web,
 };
 use stack_contract::{Answer, Mode, Route, Shutdown, answer};
-use stack_redis_store::{BridgedStore, MultiplexedStore, Target, TokioThreads};
+use stack_redis_store::{BridgedStore, MultiplexedStore, Target, Tokio, TokioThreads};
 
 use crate::admit::Admitted;
 
 /// What the handlers of one worker use.
 pub struct Stores {
     sync: BridgedStore<TokioThreads>,
-    asynchronous: MultiplexedStore,
+    asynchronous: MultiplexedStore<Tokio>,
     shutdown: Arc<Shutdown>,
 }
 

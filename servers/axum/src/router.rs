@@ -13,7 +13,7 @@ use stack_hyper_service::{Stores, admit, last_response, response};
 use stack_redis_store::{BridgedStore, MultiplexedStore, Tokio};
 
 /// The stores of this stack.
-pub type AxumStores = Stores<BridgedStore<Tokio>, MultiplexedStore>;
+pub type AxumStores = Stores<BridgedStore<Tokio>, MultiplexedStore<Tokio>>;
 
 /// Every route of the contract.
 pub fn router(stores: &'static AxumStores) -> Router {

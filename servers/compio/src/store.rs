@@ -9,7 +9,7 @@ use std::{
     rc::Rc,
     sync::mpsc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use compio::{
@@ -214,6 +214,10 @@ impl AsyncStore for LocalStore {
 
     async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         self.ask(Command::Set(key, value)).await?.written()
+    }
+
+    fn hold(&self, time: Duration) -> impl Future<Output = ()> {
+        time::sleep(time)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a route asks of a store, blocking and asynchronous.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::keys::Key;
@@ -48,6 +50,10 @@ pub trait Store {
     /// # Errors
     /// See [`StoreError`].
     fn set(&mut self, key: Key, value: &'static [u8]) -> Result<(), StoreError>;
+
+    /// Keeps the caller for that time and asks no store: blocks what a command blocks, for as long as one that takes so
+    /// long to be answered.
+    fn hold(&mut self, time: Duration);
 }
 
 /// A store for futures. Shared by all requests of a worker, hence `&self`.
@@ -60,4 +66,9 @@ pub trait AsyncStore {
 
     /// One `SET`.
     fn set(&self, key: Key, value: &'static [u8]) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Completes after that time, by the timer of the runtime; where the store is a bridge to blocking threads, one of
+    /// them blocks. Seldom called: it may allocate, but must not make the future of a request any larger, which is as
+    /// large as that of its largest operation.
+    fn hold(&self, time: Duration) -> impl Future<Output = ()>;
 }

@@ -68,9 +68,9 @@ fn run(args: &Args, listener: std::net::TcpListener, shutdown: Shutdown) -> Resu
     async_global_executor::init_with_config(
         GlobalExecutorConfig::default().with_min_threads(workers).with_max_threads(workers),
     );
-    let (asynchronous, drivers) = MultiplexedStore::new(&target, args.workers);
+    let (asynchronous, drivers) = MultiplexedStore::<AsyncStd>::new(&target, args.workers);
     for driver in drivers {
-        task::spawn(driver.run::<AsyncStd>());
+        task::spawn(driver.run());
     }
     futures_lite::future::block_on(asynchronous.attempted());
     // For the rest of the program's life: spares a count of references for every request.

@@ -1,5 +1,5 @@
 //! The futures of the requests that wait for the store: all the executor that a loop needs. There are no wakers, as a
-//! future waits for one command at a time and the command's ticket says whose it is.
+//! future waits for one command or one time at once, and the ticket that was left with it says whose it is.
 
 use std::{
     net::SocketAddr,
@@ -19,6 +19,8 @@ use crate::{link::Link, store::LinkedStore};
 pub struct Tasks<S, F> {
     store: &'static LinkedStore,
     start: S,
+    /// When the loop woke up.
+    now: Instant,
     /// By the number of the connection, so that none is allocated for a request.
     slots: Vec<Slot<F>>,
 }
@@ -34,7 +36,8 @@ pub fn service(registry: &Registry, target: &Target, addresses: &[SocketAddr]) -
     // For the rest of the program's life, like the worker.
     let link = Link::new(registry, target, addresses.to_vec());
     let store: &'static LinkedStore = Box::leak(Box::new(LinkedStore::new(link)));
-    Tasks { store, start: move |operation: Operation| operation.run_async(store), slots: Vec::new() }
+    let start = move |operation: Operation| operation.run_async(store);
+    Tasks { store, start, now: Instant::now(), slots: Vec::new() }
 }
 
 impl<S: Fn(Operation) -> F, F: Future<Output = Answer>> Tasks<S, F> {
@@ -72,6 +75,7 @@ impl<S: Fn(Operation) -> F, F: Future<Output = Answer>> Service for Tasks<S, F> 
     }
 
     fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
         self.store.with_link(|link| link.begin_turn(now));
     }
 
@@ -85,8 +89,8 @@ impl<S: Fn(Operation) -> F, F: Future<Output = Answer>> Service for Tasks<S, F> 
 
     fn next_answer(&mut self) -> Option<(Ticket, Answer)> {
         loop {
-            let (ticket, outcome) = self.store.with_link(Link::next_outcome)?;
-            if let Poll::Ready(answer) = self.poll(ticket, Some(outcome)) {
+            let (ticket, outcome) = self.store.next_ready(self.now)?;
+            if let Poll::Ready(answer) = self.poll(ticket, outcome) {
                 return Some((ticket, answer));
             }
         }
@@ -97,6 +101,6 @@ impl<S: Fn(Operation) -> F, F: Future<Output = Answer>> Service for Tasks<S, F> 
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        self.store.with_link(|link| link.wake_at())
+        self.store.wake_at()
     }
 }

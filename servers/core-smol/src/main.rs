@@ -61,9 +61,9 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
     let server = Server::new(args.max_connections);
     let sync = BlockingPool::start(&target, args.pool)?;
     stack_smol_parts::start(args.workers)?;
-    let (asynchronous, drivers) = MultiplexedStore::new(&target, args.workers);
+    let (asynchronous, drivers) = MultiplexedStore::<Smol>::new(&target, args.workers);
     for driver in drivers {
-        stack_smol_parts::spawn(driver.run::<Smol>());
+        stack_smol_parts::spawn(driver.run());
     }
     futures_lite::future::block_on(asynchronous.attempted());
     // For the rest of the program's life: spares a count of references for every request.

@@ -46,7 +46,7 @@ impl Runtime for Tokio {
 }
 
 /// The stores of both stacks.
-pub type CoreStores = Stores<BlockingPool, MultiplexedStore>;
+pub type CoreStores = Stores<BlockingPool, MultiplexedStore<Tokio>>;
 
 /// Starts to accept and serve on the runtime this is called in.
 ///

@@ -4,13 +4,14 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
+    marker::PhantomData,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use stack_contract::{AsyncStore, Lookup, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
@@ -24,10 +25,12 @@ use crate::{
 /// What one read may bring: hundreds of replies.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// A set of multiplexed connections. Cheap to clone; all clones share the connections.
+/// A set of multiplexed connections of a runtime. Cheap to clone; all clones share the connections.
 #[derive(Debug, Clone)]
-pub struct MultiplexedStore {
+pub struct MultiplexedStore<R> {
     links: Arc<[Arc<Link>]>,
+    // None is needed, its functions are.
+    runtime: PhantomData<fn() -> R>,
 }
 
 /// One connection, as those who use it and the task that drives it share it.
@@ -49,7 +52,10 @@ struct State {
 
 /// Drives one connection of a store; to be spawned as a task of the runtime. It never ends.
 #[derive(Debug)]
-pub struct Driver(Arc<Link>);
+pub struct Driver<R> {
+    link: Arc<Link>,
+    runtime: PhantomData<fn() -> R>,
+}
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -58,13 +64,14 @@ thread_local! {
     static THREAD: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
 }
 
-impl MultiplexedStore {
+impl<R: Runtime> MultiplexedStore<R> {
     /// A store of so many connections, and what drives them.
     #[must_use]
-    pub fn new(target: &Target, connections: u32) -> (Self, Vec<Driver>) {
+    pub fn new(target: &Target, connections: u32) -> (Self, Vec<Driver<R>>) {
         let links: Arc<[_]> = (0..connections.max(1)).map(|_| Arc::new(Link::new(target))).collect();
-        let drivers = links.iter().map(|link| Driver(Arc::clone(link))).collect();
-        (Self { links }, drivers)
+        let drive = |link| Driver { link: Arc::clone(link), runtime: PhantomData };
+        let drivers = links.iter().map(drive).collect();
+        (Self { links, runtime: PhantomData }, drivers)
     }
 
     /// Completes when each connection had one attempt to come up. A store that is not there is not an error: the drivers
@@ -87,13 +94,18 @@ impl MultiplexedStore {
     }
 }
 
-impl AsyncStore for MultiplexedStore {
+impl<R: Runtime> AsyncStore for MultiplexedStore<R> {
     async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
         self.request(Command::Get(key)).await?.looked_up()
     }
 
     async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         self.request(Command::Set(key, value)).await?.written()
+    }
+
+    fn hold(&self, time: Duration) -> impl Future<Output = ()> {
+        // Boxed, because with tokio's it would be the largest of the three futures, and each request would have room for it.
+        Box::pin(R::sleep(time))
     }
 }
 
@@ -193,10 +205,10 @@ impl Link {
     }
 }
 
-impl Driver {
+impl<R: Runtime> Driver<R> {
     /// Connects, carries commands and replies, and connects anew, for as long as the runtime runs it.
-    pub async fn run<R: Runtime>(self) {
-        let link = &*self.0;
+    pub async fn run(self) {
+        let link = &*self.link;
         let mut woken = Vec::new();
         loop {
             let connect_at = link.change(&mut woken, |multiplexer| multiplexer.connect_at());

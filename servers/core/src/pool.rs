@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -21,8 +22,15 @@ pub struct BlockingPool(&'static Shared);
 
 #[derive(Debug, Default)]
 struct Shared {
-    queue: Queue<(Command, Slot)>,
+    queue: Queue<(Job, Slot)>,
     slots: Mutex<Slots>,
+}
+
+/// What a thread is to do.
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    Command(Command),
+    Hold(Duration),
 }
 
 impl BlockingPool {
@@ -49,14 +57,8 @@ impl Shared {
     fn work(&self, mut store: BlockingStore) -> ! {
         let sleeper = Sleeper::current();
         loop {
-            let (command, slot) = self.queue.take(&sleeper);
-            let outcome = match command {
-                Command::Get(key) => store.get(key).map(|lookup| match lookup {
-                    Lookup::Hit => Reply::Hit,
-                    Lookup::Miss => Reply::Miss,
-                }),
-                Command::Set(key, value) => store.set(key, value).map(|()| Reply::Written),
-            };
+            let (job, slot) = self.queue.take(&sleeper);
+            let outcome = job.run(&mut store);
             let waker = self.slots().fill(slot, outcome);
             if let Some(waker) = waker {
                 waker.wake();
@@ -70,17 +72,44 @@ impl Shared {
     }
 }
 
-impl AsyncStore for BlockingPool {
-    async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
-        Request { shared: self.0, stage: Stage::New(Command::Get(key)) }.await?.looked_up()
-    }
-
-    async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
-        Request { shared: self.0, stage: Stage::New(Command::Set(key, value)) }.await?.written()
+impl Job {
+    fn run(self, store: &mut BlockingStore) -> Outcome {
+        match self {
+            Self::Command(Command::Get(key)) => store.get(key).map(|lookup| match lookup {
+                Lookup::Hit => Reply::Hit,
+                Lookup::Miss => Reply::Miss,
+            }),
+            Self::Command(Command::Set(key, value)) => store.set(key, value).map(|()| Reply::Written),
+            Self::Hold(time) => {
+                store.hold(time);
+                // Of no meaning; only that it comes.
+                Ok(Reply::Written)
+            }
+        }
     }
 }
 
-/// One command on its way.
+impl BlockingPool {
+    fn request(&self, job: Job) -> Request {
+        Request { shared: self.0, stage: Stage::New(job) }
+    }
+}
+
+impl AsyncStore for BlockingPool {
+    async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
+        self.request(Job::Command(Command::Get(key))).await?.looked_up()
+    }
+
+    async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
+        self.request(Job::Command(Command::Set(key, value))).await?.written()
+    }
+
+    async fn hold(&self, time: Duration) {
+        let _ = self.request(Job::Hold(time)).await;
+    }
+}
+
+/// One job on its way.
 struct Request {
     shared: &'static Shared,
     stage: Stage,
@@ -88,7 +117,7 @@ struct Request {
 
 #[derive(Clone, Copy)]
 enum Stage {
-    New(Command),
+    New(Job),
     Waiting(Slot),
     Done,
 }
@@ -98,10 +127,10 @@ impl Future for Request {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         match self.stage {
-            Stage::New(command) => {
+            Stage::New(job) => {
                 let slot = self.shared.slots().take(context);
                 self.stage = Stage::Waiting(slot);
-                self.shared.queue.push_one((command, slot));
+                self.shared.queue.push_one((job, slot));
                 Poll::Pending
             }
             Stage::Waiting(slot) => {

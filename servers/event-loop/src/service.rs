@@ -20,7 +20,7 @@ pub enum Begun {
 }
 
 /// Names a request while its answer is due. A connection has at most one such request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     pub(crate) index: u32,
     /// How many connections had this place before: an answer must not find the next one there.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use rand::{RngExt, rngs::StdRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 
-use crate::clock::Nanos;
+use crate::{assigned::Assignable, clock::Nanos};
 
 /// Longest delay that can be asked for, and at which a draw from a distribution is cut: far beyond any store, and small
 /// enough for every sum to fit.
@@ -62,6 +62,10 @@ fn log_normal_parameters(median: Nanos, p99: Nanos) -> (f64, f64) {
 
 fn cut(nanos: f64) -> Nanos {
     nanos.clamp(0.0, MAX_DELAY as f64) as Nanos
+}
+
+impl Assignable for Delay {
+    const FORM: &str = "COMMAND=DELAY, such as get=20ms";
 }
 
 impl FromStr for Delay {
@@ -127,13 +131,6 @@ fn parse_duration(text: &str) -> anyhow::Result<Nanos> {
     Ok(nanos.round() as Nanos)
 }
 
-/// Reads `get=20ms`: a command's name in small letters and its law.
-pub fn parse_assignment(text: &str) -> anyhow::Result<(String, Delay)> {
-    let (command, law) =
-        text.split_once('=').with_context(|| format!("`{text}` is not of the form COMMAND=DELAY, such as get=20ms"))?;
-    Ok((command.trim().to_ascii_lowercase(), law.trim().parse()?))
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
@@ -170,7 +167,6 @@ mod tests {
             let message = text.parse::<Delay>().unwrap_err().to_string();
             assert!(message.contains(text), "{message}");
         }
-        assert!(parse_assignment("get").unwrap_err().to_string().contains("COMMAND=DELAY"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Which command is delayed how, and how well that was kept.
 
-use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
+    assigned::{self, Assigned},
     clock::Nanos,
     commands::{CommandId, table::Table},
-    delay::{Delay, parse_assignment},
+    delay::Delay,
     output::Held,
 };
 
@@ -42,12 +42,9 @@ impl Punctuality {
     }
 }
 
-/// The law of each command's delay.
-pub type Laws = Vec<Option<Delay>>;
-
 /// Delays by command.
 pub struct Delays {
-    laws: Laws,
+    laws: Assigned<Delay>,
     kept: Vec<Option<Box<Punctuality>>>,
     rng: StdRng,
     any: bool,
@@ -65,28 +62,9 @@ impl Delays {
         }
     }
 
-    /// Replaces all delays by those assigned (`get=20ms`), or changes nothing.
-    pub fn assign<'a>(&mut self, assignments: impl Iterator<Item = &'a str>, table: &Table) -> anyhow::Result<()> {
-        self.replace(Self::read(assignments, table)?);
-        Ok(())
-    }
-
-    /// What assignments say, by command.
-    pub fn read<'a>(assignments: impl Iterator<Item = &'a str>, table: &Table) -> anyhow::Result<Laws> {
-        let mut laws = vec![None; table.len()];
-        for assignment in assignments {
-            let (name, law) = parse_assignment(assignment)?;
-            let command = table.plain(name.as_bytes());
-            let command = command.with_context(|| format!("`{name}` is not a command that can be delayed"))?;
-            ensure!(laws[command as usize].is_none(), "`{name}` is given two delays");
-            laws[command as usize] = Some(law);
-        }
-        Ok(laws)
-    }
-
     /// Replaces all delays. Whatever is assigned, how well it is kept is counted from now on, also where the law stays:
     /// that is how a window is told from the warm-up before it.
-    pub fn replace(&mut self, mut laws: Laws) {
+    pub fn replace(&mut self, mut laws: Assigned<Delay>) {
         for (law, kept) in laws.iter_mut().zip(&mut self.kept) {
             if let Some(law) = *law {
                 *kept = Some(Box::new(Punctuality::new(law)));
@@ -99,8 +77,7 @@ impl Delays {
 
     /// The delays as `CONFIG GET delay` shows them.
     pub fn assignments(&self, table: &Table) -> String {
-        let laws = table.iter().filter_map(|(id, command)| Some((command.name, self.laws[id as usize]?)));
-        laws.map(|(name, law)| format!("{name}={law}")).collect::<Vec<_>>().join(" ")
+        assigned::write(&self.laws, table)
     }
 
     /// The delay of a command that arrives now.

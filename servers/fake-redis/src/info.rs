@@ -1,4 +1,4 @@
-//! INFO: what the server knows about itself, in Redis's sections and one of our own.
+//! INFO: what the server knows about itself, in Redis's sections and two of our own.
 
 use std::{
     fmt::Write,
@@ -14,12 +14,13 @@ pub const REDIS_VERSION: &str = "7.0.15";
 type Render = fn(&State, &mut String);
 
 /// Section, whether it is shown when none is named, and what writes it.
-const SECTIONS: [(&str, bool, Render); 6] = [
+const SECTIONS: [(&str, bool, Render); 7] = [
     ("Server", true, server),
     ("Clients", true, clients),
     ("Stats", true, stats),
     ("Commandstats", false, command_stats),
     ("Delays", true, delays),
+    ("Errors", true, errors),
     ("Keyspace", true, keyspace),
 ];
 
@@ -121,6 +122,13 @@ fn delays(state: &State, text: &mut String) {
                 kept.late.max().div_ceil(1000),
             ),
         );
+    }
+}
+
+/// For each command that has or had errors injected: its share now, and how many there were.
+fn errors(state: &State, text: &mut String) {
+    for (command, share, injected) in state.errors.injected() {
+        line(text, format_args!("errors_{}:share={share},injected={injected}", state.table.get(command).name));
     }
 }
 

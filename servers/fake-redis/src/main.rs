@@ -11,15 +11,18 @@
 //! - [`commands`]: what each command does; [`keyspace`]: the data it does it to
 //! - [`state`]: what all connections share; [`acl`]: which commands are denied; [`info`]: the counters as text
 //! - [`delay`], [`delays`]: the laws of delay, and which command follows which
+//! - [`errors`]: which command is answered an error instead; [`assigned`]: what is assigned to commands by name
 //! - [`clock`], [`glob`], [`number`]: small tools
 
 mod acl;
 mod args;
+mod assigned;
 mod clock;
 mod commands;
 mod connection;
 mod delay;
 mod delays;
+mod errors;
 mod glob;
 mod info;
 mod keyspace;
@@ -36,7 +39,7 @@ use anyhow::Context;
 use clap::Parser;
 use stack_contract::{limits, listener};
 
-use crate::{args::Args, commands::table::Table, delays::Delays, server::Server, state::State};
+use crate::{args::Args, commands::table::Table, delays::Delays, errors::Errors, server::Server, state::State};
 
 fn main() -> ExitCode {
     // Clap answers bad arguments itself, with exit code 2.
@@ -61,13 +64,15 @@ fn main() -> ExitCode {
 fn prepare(args: &Args) -> anyhow::Result<Server> {
     let table = Table::new();
     let mut delays = Delays::new(&table, args.seed);
-    delays.assign(args.delay.iter().map(String::as_str), &table).context("--delay")?;
+    delays.replace(assigned::read(args.delay.iter().map(String::as_str), &table).context("--delay")?);
+    let mut errors = Errors::new(&table, args.seed);
+    errors.replace(assigned::read(args.errors.iter().map(String::as_str), &table).context("--errors")?);
     let connections = args.max_connections as usize;
     limits::raise_nofile(connections as u64 + limits::SPARE_DESCRIPTORS)
         .with_context(|| format!("--max-connections {connections}"))?;
     let socket = listener::bind(args.listen).context("--listen")?;
     let signals = server::catch_signals().context("cannot catch signals")?;
-    let state = State::new(socket.local_addr()?, delays, connections, table, signals);
+    let state = State::new(socket.local_addr()?, delays, errors, connections, table, signals);
     let server = Server::new(socket, state)?;
     server.announce()?;
     Ok(server)

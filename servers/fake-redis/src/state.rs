@@ -8,6 +8,7 @@ use crate::{
     commands::{CommandId, table::Table},
     connection::{Connections, Token},
     delays::Delays,
+    errors::Errors,
     keyspace::Keyspace,
 };
 
@@ -47,6 +48,7 @@ pub struct State {
     pub keyspace: Keyspace,
     pub connections: Connections,
     pub delays: Delays,
+    pub errors: Errors,
     pub permissions: Permissions,
     pub pause: Option<Pause>,
     /// Connections whose commands wait for the end of the pause.
@@ -65,7 +67,14 @@ pub struct State {
 }
 
 impl State {
-    pub fn new(address: SocketAddr, delays: Delays, max_connections: usize, table: Table, signals: UnixStream) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        delays: Delays,
+        errors: Errors,
+        max_connections: usize,
+        table: Table,
+        signals: UnixStream,
+    ) -> Self {
         Self {
             now: clock::now(),
             arrived: 0,
@@ -75,6 +84,7 @@ impl State {
             keyspace: Keyspace::new(),
             connections: Connections::default(),
             delays,
+            errors,
             pause: None,
             paused: Vec::new(),
             kills: Vec::new(),
@@ -109,6 +119,7 @@ impl State {
     pub fn reset_stats(&mut self) {
         self.stats.fill(CommandStats::default());
         self.delays.reset();
+        self.errors.reset();
         self.keyspace.reset_expired();
         self.connections_received = 0;
         self.connections_rejected = 0;

@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, Sender},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use may::{
@@ -111,6 +111,10 @@ impl Store for MultiplexedStore {
 
     fn set(&mut self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         self.request(Command::Set(key, value))?.written()
+    }
+
+    fn hold(&mut self, time: Duration) {
+        runtime::sleep(time);
     }
 }
 

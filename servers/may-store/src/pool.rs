@@ -1,6 +1,9 @@
 //! `/sync`: a bounded number of blocking clients, shared by any number of coroutines.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use may::sync::Semphore;
 use stack_contract::{Lookup, Store, StoreError, keys::Key};
@@ -60,5 +63,11 @@ impl Store for PooledStore {
     fn set(&mut self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         let mut borrowed = self.borrow().ok_or(StoreError::Unavailable)?;
         borrowed.store.as_mut().map_or(Err(StoreError::Unavailable), |store| store.set(key, value))
+    }
+
+    fn hold(&mut self, time: Duration) {
+        if let Some(store) = self.borrow().as_mut().and_then(|borrowed| borrowed.store.as_mut()) {
+            store.hold(time);
+        }
     }
 }

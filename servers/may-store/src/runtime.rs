@@ -1,7 +1,8 @@
 //! may's settings, the same for every stack on it.
 
-use std::{cell::Cell, fs, os::fd::AsRawFd};
+use std::{cell::Cell, fs, os::fd::AsRawFd, time::Duration};
 
+use may::coroutine;
 use thiserror::Error;
 
 /// The stack of a coroutine, in words of 8 bytes: 64 KiB, of which only what was touched takes memory. An overflow hits
@@ -69,6 +70,14 @@ pub(crate) fn set_worker(number: usize) {
 #[inline(never)]
 pub(crate) fn worker() -> usize {
     WORKER.get()
+}
+
+/// Suspends the coroutine for that time.
+pub(crate) fn sleep(time: Duration) {
+    coroutine::sleep(time);
+    // may's thread for timers goes on with who has slept, as far as that goes. What follows is a worker's to do: they are
+    // counted, and whoever else's time has come would have to wait.
+    coroutine::yield_now();
 }
 
 /// Whether this worker's event loop is the one that will watch the socket: may goes by the descriptor's number.

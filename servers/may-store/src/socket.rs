@@ -9,7 +9,7 @@ use redis::{ConnectionLike, Parser, RedisConnectionInfo, RedisResult, Value, cmd
 use stack_contract::limits::STORE_CONNECT_TIMEOUT;
 use stack_redis_store::{Connector, Target};
 
-use crate::wire::Wire;
+use crate::{runtime, wire::Wire};
 
 /// Opens connections that may be used by coroutines, and only by them.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,10 @@ impl Connector for Coroutines {
         let mut socket = Socket { wire, parser: Parser::new(), response_timeout, db: settings.db(), usable: true };
         socket.introduce(settings)?;
         Ok(socket)
+    }
+
+    fn wait(&self, time: Duration) {
+        runtime::sleep(time);
     }
 }
 

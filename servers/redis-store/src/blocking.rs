@@ -1,6 +1,9 @@
 //! The blocking client: one connection, one command at a time.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use redis::{Cmd, Connection, ConnectionLike, RedisResult, Value};
 use stack_contract::{Lookup, Store, StoreError, keys::Key, limits::STORE_CONNECT_TIMEOUT};
@@ -18,6 +21,9 @@ pub trait Connector {
     /// # Errors
     /// When the store is not there, or refuses.
     fn open(&self, target: &Target) -> RedisResult<Self::Connection>;
+
+    /// Waits as a command on such a connection waits for its reply.
+    fn wait(&self, time: Duration);
 }
 
 /// The crate's own connections, which block the thread.
@@ -32,6 +38,10 @@ impl Connector for BlockingSockets {
         connection.set_read_timeout(Some(target.response_timeout))?;
         connection.set_write_timeout(Some(target.response_timeout))?;
         Ok(connection)
+    }
+
+    fn wait(&self, time: Duration) {
+        thread::sleep(time);
     }
 }
 
@@ -117,5 +127,9 @@ impl<C: Connector> Store for BlockingStore<C> {
 
     fn set(&mut self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         reply::of_set(self.request(&reply::set_command(&key, value))?)
+    }
+
+    fn hold(&mut self, time: Duration) {
+        self.connector.wait(time);
     }
 }

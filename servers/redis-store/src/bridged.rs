@@ -1,6 +1,6 @@
 //! The blocking client behind an asynchronous store: each command runs on one of the runtime's blocking threads.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, thread, time::Duration};
 
 use stack_contract::{AsyncStore, Lookup, Store, StoreError, keys::Key};
 
@@ -47,5 +47,10 @@ impl<R: Runtime> AsyncStore for BridgedStore<R> {
 
     async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         self.run(|store, (key, value)| store.set(key, value), (key, value)).await
+    }
+
+    async fn hold(&self, time: Duration) {
+        // `None`: the runtime is going down, and nobody is left to wait for.
+        let _ = self.runtime.unblock(move || thread::sleep(time)).await;
     }
 }

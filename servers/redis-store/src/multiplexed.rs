@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, Value, aio::MultiplexedConnection};
@@ -30,8 +30,9 @@ use crate::{backoff::Backoff, reply, runtime::Runtime, socket, target::Target};
 
 /// A set of multiplexed connections, one per worker. Cheap to clone; all clones share the connections.
 #[derive(Debug, Clone)]
-pub struct MultiplexedStore {
+pub struct MultiplexedStore<R> {
     connections: Arc<[Slot]>,
+    runtime: R,
 }
 
 /// Where a supervisor publishes its connection while it has one.
@@ -52,20 +53,22 @@ thread_local! {
     static THREAD: Cell<usize> = Cell::new(THREADS.fetch_add(1, Ordering::Relaxed));
 }
 
-impl MultiplexedStore {
+#[cfg(feature = "tokio")]
+impl MultiplexedStore<Tokio> {
     /// [`Self::connect_on`] the tokio runtime this is called in, for a program that has no other: see
     /// [`runtime::prefer_tokio`].
-    #[cfg(feature = "tokio")]
     pub async fn connect(target: &Target, connections: u32) -> Self {
         runtime::prefer_tokio();
         Self::connect_on(&Tokio, target, connections).await
     }
+}
 
+impl<R: Runtime> MultiplexedStore<R> {
     /// Starts `connections` connections, driven by `runtime`, and gives each one attempt to come up before it returns. A
     /// store that is not there is not an error: the supervisors go on trying.
-    pub async fn connect_on<R: Runtime>(runtime: &R, target: &Target, connections: u32) -> Self {
+    pub async fn connect_on(runtime: &R, target: &Target, connections: u32) -> Self {
         let slots: Arc<[Slot]> = (0..connections.max(1)).map(|_| Slot::default()).collect();
-        let store = Self { connections: slots };
+        let store = Self { connections: slots, runtime: runtime.clone() };
         let first_attempts: Vec<_> = (0..store.connections.len())
             .map(|index| {
                 let (attempted, first_attempt) = oneshot::channel();
@@ -173,12 +176,16 @@ async fn open<R: Runtime>(
     MultiplexedConnection::new_with_config(info, R::stream(connected), config).await
 }
 
-impl AsyncStore for MultiplexedStore {
+impl<R: Runtime> AsyncStore for MultiplexedStore<R> {
     async fn get(&self, key: Key) -> Result<Lookup, StoreError> {
         reply::of_get(self.request(&reply::get_command(&key)).await?)
     }
 
     async fn set(&self, key: Key, value: &'static [u8]) -> Result<(), StoreError> {
         reply::of_set(self.request(&reply::set_command(&key, value)).await?)
+    }
+
+    fn hold(&self, time: Duration) -> impl Future<Output = ()> {
+        self.runtime.sleep(time)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stack_contract::{Answer, Mode, Operation};
-use stack_redis_store::{BlockingStore, MultiplexedStore, Target};
+use stack_redis_store::{BlockingStore, MultiplexedStore, Target, Tokio};
 use stack_threads::Waiter;
 use tokio::runtime::{EnterGuard, Handle};
 
@@ -13,12 +13,12 @@ use crate::lender::{Lender, Seat};
 pub struct Shared {
     // Boxed, as they pass from hand to hand.
     blocking: Lender<Box<BlockingStore>>,
-    multiplexed: MultiplexedStore,
+    multiplexed: MultiplexedStore<Tokio>,
     runtime: Handle,
 }
 
 impl Shared {
-    pub fn new(target: &Target, pool: u32, multiplexed: MultiplexedStore, runtime: Handle) -> Self {
+    pub fn new(target: &Target, pool: u32, multiplexed: MultiplexedStore<Tokio>, runtime: Handle) -> Self {
         let blocking = (0..pool).map(|_| Box::new(BlockingStore::new(target.clone()))).collect();
         Self { blocking: Lender::new(blocking), multiplexed, runtime }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stack_contract::{Answer, Mode, Operation, Route};
 use stack_http1::{Fill, Next, Session};
-use stack_redis_store::{BlockingStore, MultiplexedStore, Target};
+use stack_redis_store::{BlockingStore, MultiplexedStore, Target, Tokio};
 use stack_threads::{Queue, Sleeper, Waiter};
 
 use crate::table::{Interest, Table, Token};
@@ -18,13 +18,13 @@ const SCRATCH_BYTES: usize = 32 * 1024;
 /// The stores of one thread.
 pub struct Stores {
     blocking: BlockingStore,
-    multiplexed: MultiplexedStore,
+    multiplexed: MultiplexedStore<Tokio>,
     waiter: Waiter,
 }
 
 impl Stores {
     /// For the calling thread, which has entered the runtime of `multiplexed`.
-    pub fn new(target: Target, multiplexed: MultiplexedStore) -> Self {
+    pub fn new(target: Target, multiplexed: MultiplexedStore<Tokio>) -> Self {
         Self { blocking: BlockingStore::new(target), multiplexed, waiter: Waiter::current() }
     }
 

@@ -219,4 +219,8 @@ impl AsyncStore for FredStore {
             _ => Err(StoreError::Protocol),
         }
     }
+
+    fn hold(&self, time: Duration) -> impl Future<Output = ()> {
+        time::sleep(time)
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, clock_gettime};
 use stack_contract::limits::DRAIN_TIMEOUT;
-use stack_contract::{Answer, Operation, Route, Shutdown, listener};
+use stack_contract::{Answer, Operation, Route, Shutdown, listener, routes::HOLD};
 use stack_http1::{Connection, Request};
 
 use crate::batch::Batch;
@@ -176,6 +176,10 @@ impl Server {
                 thread::park();
             },
             Route::Answer(answer) => answer,
+            Route::Store(_, Operation::Hold) => {
+                thread::sleep(HOLD);
+                Answer::OK
+            }
             Route::Store(_, operation) => self.cached(operation, burden),
         }
     }

@@ -163,7 +163,8 @@ fn timed_out(result: &RedisResult<Value>) -> bool {
 fn command(operation: Operation) -> Cmd {
     let key = keys::draw();
     let mut command = match operation {
-        Operation::CacheHit => redis::cmd("GET"),
+        // A hold asks no store, so none comes here.
+        Operation::CacheHit | Operation::Hold => redis::cmd("GET"),
         Operation::CacheSet => redis::cmd("SET"),
     };
     command.arg(key.as_bytes());

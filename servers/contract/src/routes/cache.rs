@@ -36,6 +36,8 @@ fn written(result: Result<(), StoreError>) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::keys::Key;
 
@@ -50,6 +52,10 @@ mod tests {
         fn set(&mut self, _key: Key, value: &'static [u8]) -> Result<(), StoreError> {
             assert_eq!(value.len(), 1024);
             self.0.map(|_| ())
+        }
+
+        fn hold(&mut self, _: Duration) {
+            panic!("a cache route does not hold");
         }
     }
 

@@ -1,11 +1,14 @@
 //! The routes: which path does what. Each route is one file here and nothing in any stack.
 
 mod cache;
+mod hold;
 
 use crate::{
     answer::Answer,
     store::{AsyncStore, Store},
 };
+
+pub use hold::HOLD;
 
 /// Which kind of store client a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +24,31 @@ pub enum Mode {
 pub enum Route {
     /// An answer that needs no store.
     Answer(Answer),
-    /// An operation on the store of this mode.
+    /// An operation by the store client of this mode.
     Store(Mode, Operation),
 }
 
-/// What is done to the store.
+/// What a store client is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// `cache_hit`: one `GET`.
     CacheHit,
     /// `cache_set`: one `SET`.
     CacheSet,
+    /// `hold`: waits for [`HOLD`] where a command would wait for its reply, and asks no store.
+    Hold,
 }
 
 impl Route {
     /// Every path that is known, for frameworks that want to be told and not to ask.
-    pub const PATHS: [&str; 5] = [
+    pub const PATHS: [&str; 7] = [
         "/check",
         "/myapp/sync/cache_hit",
         "/myapp/sync/cache_set",
+        "/myapp/sync/hold",
         "/myapp/async/cache_hit",
         "/myapp/async/cache_set",
+        "/myapp/async/hold",
     ];
 
     /// Finds the route of a request. `path` may carry a query string, which is ignored.
@@ -69,6 +76,7 @@ impl Route {
         let operation = match name {
             "cache_hit" => Operation::CacheHit,
             "cache_set" => Operation::CacheSet,
+            "hold" => Operation::Hold,
             _ => return None,
         };
         Some(Self::Store(mode, operation))
@@ -81,6 +89,7 @@ impl Operation {
         match self {
             Self::CacheHit => cache::hit(store),
             Self::CacheSet => cache::set(store),
+            Self::Hold => hold::hold(store),
         }
     }
 
@@ -89,6 +98,7 @@ impl Operation {
         match self {
             Self::CacheHit => cache::hit_async(store).await,
             Self::CacheSet => cache::set_async(store).await,
+            Self::Hold => hold::hold_async(store).await,
         }
     }
 }
@@ -107,8 +117,10 @@ mod tests {
         for (path, mode, operation) in [
             ("/myapp/sync/cache_hit", Sync, CacheHit),
             ("/myapp/sync/cache_set", Sync, CacheSet),
+            ("/myapp/sync/hold", Sync, Hold),
             ("/myapp/async/cache_hit", Async, CacheHit),
             ("/myapp/async/cache_set", Async, CacheSet),
+            ("/myapp/async/hold", Async, Hold),
         ] {
             assert_eq!(Route::resolve("GET", path), Route::Store(mode, operation));
             assert_eq!(Route::resolve("HEAD", &format!("{path}?a=b?c")), Route::Store(mode, operation));

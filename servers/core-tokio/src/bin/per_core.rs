@@ -6,7 +6,7 @@ use std::{future, net::TcpListener, process::ExitCode, sync::mpsc, thread};
 use anyhow::{Context, Result};
 use stack_contract::{Args, NeedsStore, Program, Shutdown, listener};
 use stack_core::{BlockingPool, MultiplexedStore, Server, Stores};
-use stack_core_tokio::{CoreStores, Tokio, start};
+use stack_core_tokio::{CoreStores, start};
 use stack_redis_store::Target;
 use tokio::runtime::{Builder, Runtime};
 
@@ -60,7 +60,7 @@ fn work(
     runtime.block_on(async {
         let (asynchronous, drivers) = MultiplexedStore::new(target, 1);
         for driver in drivers {
-            tokio::spawn(driver.run::<Tokio>());
+            tokio::spawn(driver.run());
         }
         asynchronous.attempted().await;
         let stores: &'static CoreStores = Box::leak(Box::new(Stores { sync, asynchronous }));

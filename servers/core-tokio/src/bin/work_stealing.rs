@@ -29,9 +29,9 @@ fn run(args: &Args, listener: TcpListener, shutdown: Shutdown) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let (asynchronous, drivers) = MultiplexedStore::new(&target, args.workers);
+    let (asynchronous, drivers) = MultiplexedStore::<Tokio>::new(&target, args.workers);
     for driver in drivers {
-        runtime.spawn(driver.run::<Tokio>());
+        runtime.spawn(driver.run());
     }
     runtime.block_on(asynchronous.attempted());
     // For the rest of the program's life: spares a count of references for every request.

@@ -28,9 +28,9 @@ fn serve_as(double: &Double, server: &'static Server) -> (Runtime, SocketAddr) {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let (asynchronous, drivers) = MultiplexedStore::new(&double.target(), 1);
+    let (asynchronous, drivers) = MultiplexedStore::<Tokio>::new(&double.target(), 1);
     for driver in drivers {
-        runtime.spawn(driver.run::<Tokio>());
+        runtime.spawn(driver.run());
     }
     runtime.block_on(asynchronous.attempted());
     let sync = BlockingPool::start(&double.target(), 1).unwrap();

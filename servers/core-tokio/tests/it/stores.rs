@@ -24,10 +24,10 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-async fn connect(target: &Target, connections: u32) -> MultiplexedStore {
+async fn connect(target: &Target, connections: u32) -> MultiplexedStore<Tokio> {
     let (store, drivers) = MultiplexedStore::new(target, connections);
     for driver in drivers {
-        tokio::spawn(driver.run::<Tokio>());
+        tokio::spawn(driver.run());
     }
     store.attempted().await;
     store
@@ -139,6 +139,18 @@ fn a_reply_that_comes_too_late_is_not_taken_for_the_next_one() {
         }
     });
     assert_eq!(double.connections(), 1);
+}
+
+#[test]
+fn a_hold_makes_no_request_larger() {
+    fn check(store: &impl AsyncStore) {
+        let (hold, command) = (store.hold(Duration::ZERO), store.set(Key::new(7), b"v"));
+        assert!(size_of_val(&hold) <= size_of_val(&command), "{} bytes", size_of_val(&hold));
+    }
+    let (target, _port) = nobody();
+    let _entered = runtime().enter();
+    check(&MultiplexedStore::<Tokio>::new(&target, 1).0);
+    check(&BlockingPool::start(&target, 1).unwrap());
 }
 
 /// Sends a command and no longer waits for it.

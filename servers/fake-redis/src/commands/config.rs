@@ -2,7 +2,7 @@
 
 use super::{Call, Error, Outcome, error::echo};
 use crate::{
-    delays::Delays,
+    assigned::{self, Assignable, Assigned},
     glob::{self, Case},
     keyspace::DATABASES,
     protocol::MAX_BULK_BYTES,
@@ -17,6 +17,7 @@ fn settings(state: &State) -> Vec<(&'static str, String)> {
         ("bind", state.address.ip().to_string()),
         ("databases", DATABASES.to_string()),
         ("delay", state.delays.assignments(&state.table)),
+        ("errors", state.errors.assignments(&state.table)),
         ("io-threads", "1".into()),
         ("maxclients", state.max_connections.to_string()),
         ("maxmemory", "0".into()),
@@ -52,7 +53,7 @@ pub fn set(call: &mut Call) -> Outcome {
         return Err(Error::Syntax);
     }
     let current = settings(call.state);
-    let (mut chosen, mut delays) = (Vec::new(), None);
+    let (mut chosen, mut delays, mut errors) = (Vec::new(), None, None);
     // All names are looked at first, then all values; nothing changes until all are good.
     for at in (2..words.len()).step_by(2) {
         let asked = words.get(at);
@@ -66,18 +67,25 @@ pub fn set(call: &mut Call) -> Outcome {
         chosen.push((setting, echo(words.get(at + 1), usize::MAX)));
     }
     for ((name, current), value) in chosen {
-        if *name == "delay" {
-            let laws = Delays::read(value.split_ascii_whitespace(), &call.state.table);
-            delays = Some(laws.map_err(|error| refusal(name, &format!("{error:#}")))?);
-        } else {
-            check_fixed(name, current, &value).map_err(|reason| refusal(name, reason))?;
+        match *name {
+            "delay" => delays = Some(read(name, &value, call.state)?),
+            "errors" => errors = Some(read(name, &value, call.state)?),
+            _ => check_fixed(name, current, &value).map_err(|reason| refusal(name, reason))?,
         }
     }
     if let Some(laws) = delays {
         call.state.delays.replace(laws);
     }
+    if let Some(shares) = errors {
+        call.state.errors.replace(shares);
+    }
     call.reply().ok();
     Ok(())
+}
+
+fn read<T: Assignable>(name: &str, value: &str, state: &State) -> Result<Assigned<T>, Error> {
+    let assigned = assigned::read(value.split_ascii_whitespace(), &state.table);
+    assigned.map_err(|error| refusal(name, &format!("{error:#}")))
 }
 
 fn refusal(name: &str, reason: &str) -> Error {

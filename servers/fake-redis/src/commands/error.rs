@@ -17,6 +17,8 @@ pub enum Error {
     Syntax,
     NotAnInteger,
     InvalidExpire(&'static str),
+    /// As `CONFIG SET errors` wants it.
+    Injected,
     /// Two delays on one connection: what waits ahead, and what was refused.
     MixedDelays {
         ahead: (&'static str, Delay),
@@ -74,6 +76,7 @@ impl fmt::Display for Error {
             Self::Syntax => f.write_str("ERR syntax error"),
             Self::NotAnInteger => f.write_str("ERR value is not an integer or out of range"),
             Self::InvalidExpire(name) => write!(f, "ERR invalid expire time in '{name}' command"),
+            Self::Injected => f.write_str("ERR injected error"),
             Self::MixedDelays { ahead, refused } => write!(
                 f,
                 "ERR mixed delays on one connection: {} waits {}, {} waits {}; replies keep their order, so use one \

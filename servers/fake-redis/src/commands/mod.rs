@@ -240,7 +240,10 @@ fn refuse_mixed(state: &mut State, connection: &Connection, id: CommandId, drawn
 fn run(state: &mut State, connection: &mut Connection, words: Words, id: CommandId, command: &Command) {
     state.charge(id);
     connection.session.last_command = Some(id);
-    let outcome = (command.run)(&mut Call { words, connection, state });
+    let outcome = match state.errors.strike(id) {
+        true => Err(Error::Injected),
+        false => (command.run)(&mut Call { words, connection, state }),
+    };
     // Counted afterwards, as in Redis: INFO does not count itself, nor does CONFIG RESETSTAT forget itself.
     let stats = &mut state.stats[id as usize];
     stats.calls += 1;

@@ -193,7 +193,7 @@ static COMMANDS: &[Command] = &[
     row("command|list", -2, Admin, NO_KEYS, "7.0.0", server::command_list, "The names of all commands"),
     row("config", -2, Container, NO_KEYS, "2.0.0", server::container, "About settings"),
     row("config|get", -3, Admin, NO_KEYS, "2.0.0", config::get, "The settings that match patterns"),
-    row("config|set", -4, Admin, NO_KEYS, "2.0.0", config::set, "Changes settings, delays among them"),
+    row("config|set", -4, Admin, NO_KEYS, "2.0.0", config::set, "Changes settings, delays and errors among them"),
     row("config|resetstat", 2, Admin, NO_KEYS, "2.0.0", config::reset_stat, "Sets all counters to zero"),
     row("info", -1, Admin, NO_KEYS, "1.0.0", server::info, "Counters, the lateness of delays among them"),
     row("debug", -2, Admin, NO_KEYS, "1.0.0", server::debug, "DEBUG SLEEP stops the whole server for a while"),

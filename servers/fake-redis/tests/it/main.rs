@@ -4,5 +4,6 @@ mod clients;
 mod control;
 mod delays;
 mod differential;
+mod errors;
 mod raw;
 mod server;

@@ -133,3 +133,26 @@ fn any_number_of_coroutines_share_few_connections() {
     assert_eq!(double.commands().len(), 2 * COROUTINES);
     assert!(double.connections() <= 5, "{}", double.connections());
 }
+
+#[test]
+fn holds_wait_side_by_side_as_far_as_there_are_places() {
+    const TIME: Duration = Duration::from_millis(30);
+    const COROUTINES: u32 = 200;
+    const PLACES: u32 = 20;
+    one_worker();
+    let (target, _port) = nobody();
+    let (pooled, multiplexed) = (PooledStore::new(&target, PLACES), MultiplexedStore::connect(&target, 1));
+    let bounded = held(COROUTINES, move || pooled.clone().hold(TIME));
+    assert!(bounded >= TIME * (COROUTINES / PLACES), "{bounded:?}: more than the pool has places");
+    assert!(bounded < TIME * COROUTINES, "{bounded:?}: one after the other");
+    let unbounded = held(COROUTINES, move || multiplexed.clone().hold(TIME));
+    assert!(unbounded >= TIME && unbounded < TIME * COROUTINES, "{unbounded:?}");
+}
+
+/// How long so many coroutines take together.
+fn held(coroutines: u32, hold: impl Fn() + Send + Clone + 'static) -> Duration {
+    let begun = Instant::now();
+    let coroutines: Vec<_> = (0..coroutines).map(|_| go!(hold.clone())).collect();
+    coroutines.into_iter().for_each(|coroutine| coroutine.join().unwrap());
+    begun.elapsed()
+}

@@ -18,12 +18,12 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-async fn get(store: &MultiplexedStore) -> Result<Lookup, StoreError> {
+async fn get(store: &MultiplexedStore<Tokio>) -> Result<Lookup, StoreError> {
     store.get(Key::new(7)).await
 }
 
 /// Asks until the answer is the one that is waited for.
-async fn until(store: &MultiplexedStore, expected: Result<Lookup, StoreError>) {
+async fn until(store: &MultiplexedStore<Tokio>, expected: Result<Lookup, StoreError>) {
     let start = Instant::now();
     while get(store).await != expected {
         assert!(start.elapsed() < DEADLINE, "still not {expected:?}");
