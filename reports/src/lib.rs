@@ -46,7 +46,7 @@ pub use row::Row;
 pub use run::RunMeta;
 
 /// The files [`render`] makes, and how each is drawn.
-const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown)];
+const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown), ("curves.csv", Format::Curves)];
 
 /// A run's tables for a terminal of 120 columns.
 pub fn terminal(run: &Run) -> String {
@@ -66,7 +66,11 @@ pub fn markdown(run: &Run) -> String {
 pub fn render(dir: &Path) -> Result<Run> {
     let run = RunDir::load(dir)?;
     for (name, format) in FILES {
-        write_whole(&dir.join(name), &format.draw(&run))?;
+        let text = format.draw(&run);
+        // A run without steps has no curves.
+        if !text.is_empty() {
+            write_whole(&dir.join(name), &text)?;
+        }
     }
     Ok(run)
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use stackbench_reports::row::Role;
 
 use crate::{
+    placement,
     plan::Course,
     root::Places,
     run::RunArgs,
@@ -43,9 +44,11 @@ fn is_reference(stack: &Stack) -> bool {
 /// As [`scenario::find`]; and for what the command line and a file cannot have together.
 pub fn scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Course>> {
     let folder = places.root.join("scenarios");
+    let cpus = placement::allowed_cpus()?.len();
     let mut chosen: Vec<Course> = Vec::new();
     for name in &args.scenarios {
-        let scenario = adjusted(scenario::find(&folder, name)?, args);
+        let mut scenario = adjusted(scenario::find(&folder, name)?, args);
+        scenario.steps.fit(cpus).with_context(|| format!("scenario `{}`", scenario.name))?;
         ensure!(!chosen.iter().any(|other| other.scenario.name == scenario.name), "`{}` is named twice", scenario.name);
         let course = Course::new(scenario);
         let scenario = &course.scenario;
@@ -84,7 +87,10 @@ fn adjusted(mut scenario: Scenario, args: &RunArgs) -> Scenario {
         scenario.server.pool = pool;
         scenario.steps.pool.clear();
     }
-    scenario.server.workers = args.workers.or(scenario.server.workers);
+    if let Some(workers) = args.workers {
+        scenario.server.workers = Some(workers);
+        scenario.steps.workers.clear();
+    }
     scenario
 }
 

@@ -51,7 +51,7 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text, md, or builds (of a run of bench-build)
+        /// Print one format instead: text, md, curves (CSV), or builds (of a run of bench-build)
         #[arg(long)]
         format: Option<String>,
     },

@@ -1,10 +1,13 @@
 //! Ways to draw a run. Adding one is one file here, and below a line each in the modules, in [`Format`], in [`FORMATS`] and
 //! in [`Format::draw`].
 
+use serde::Serialize;
+
 use crate::dir::Run;
 
 mod builds;
 pub mod cards;
+mod curves;
 mod markdown;
 pub mod repeat;
 mod terminal;
@@ -18,11 +21,13 @@ pub enum Format {
     Markdown,
     /// Builds of the same stacks side by side.
     Builds,
+    /// Every step of every stack as CSV.
+    Curves,
 }
 
 /// Formats by the names that command lines use.
 pub const FORMATS: &[(&str, Format)] =
-    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds)];
+    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds), ("curves", Format::Curves)];
 
 impl Format {
     /// Draws a run.
@@ -31,6 +36,7 @@ impl Format {
             Self::Terminal => terminal::draw(run),
             Self::Markdown => markdown::draw(run),
             Self::Builds => builds::draw(run),
+            Self::Curves => curves::draw(run),
         }
     }
 
@@ -38,6 +44,15 @@ impl Format {
     pub fn named(name: &str) -> Option<Self> {
         FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
+}
+
+/// Lines of CSV below the names of their fields; nothing at all for none.
+fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer.serialize(line).expect("fields are numbers and words, and memory takes all of them");
+    }
+    String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
 }
 
 #[cfg(test)]
@@ -156,7 +171,7 @@ mod tests {
     #[test]
     fn a_run_without_rows_says_so() {
         let run = Run { rows: Vec::new(), ..run() };
-        for (_, format) in FORMATS {
+        for format in [Format::Terminal, Format::Markdown, Format::Builds] {
             assert!(format.draw(&run).contains("There are no "));
         }
     }

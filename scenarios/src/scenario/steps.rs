@@ -21,8 +21,13 @@ pub struct Steps {
     pub connections: Vec<u32>,
     /// Instead of `[server] pool`.
     pub pool: Vec<u32>,
+    /// Instead of `[server] workers`; and a server has as many CPUs as workers.
+    pub workers: Vec<u32>,
     /// Instead of `[load] rate`.
     pub rate: Vec<Rate>,
+    /// Of `workers`, what this machine has too few CPUs for.
+    #[serde(skip)]
+    pub workers_left_out: Vec<u32>,
 }
 
 /// A scenario at one of its steps.
@@ -43,8 +48,25 @@ impl Steps {
     }
 
     /// How long each list is.
-    fn numbers(&self) -> [usize; 4] {
-        [self.delays.len(), self.connections.len(), self.pool.len(), self.rate.len()]
+    fn numbers(&self) -> [usize; 5] {
+        [self.delays.len(), self.connections.len(), self.pool.len(), self.workers.len(), self.rate.len()]
+    }
+
+    /// Leaves out what asks for more workers than there are CPUs.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub fn fit(&mut self, cpus: usize) -> Result<()> {
+        let (fitting, left_out): (Vec<u32>, Vec<u32>) =
+            self.workers.iter().partition(|workers| usize::try_from(**workers).is_ok_and(|workers| workers <= cpus));
+        ensure!(
+            left_out.is_empty() || !fitting.is_empty(),
+            "steps.workers: {} or more, and this machine has {cpus} CPUs; add a step of fewer, or give one number with \
+             --workers",
+            left_out.iter().min().copied().unwrap_or_default()
+        );
+        (self.workers, self.workers_left_out) = (fitting, left_out);
+        Ok(())
     }
 
     pub(super) fn validate(&self) -> Result<()> {
@@ -69,6 +91,10 @@ impl Scenario {
         steps = each(steps, &self.steps.pool, |scenario, pool| {
             scenario.server.pool = *pool;
             format!("pool {pool}")
+        });
+        steps = each(steps, &self.steps.workers, |scenario, workers| {
+            (scenario.server.workers, scenario.server.cpus) = (Some(*workers), Some(*workers));
+            format!("{workers} {}", if *workers == 1 { "worker" } else { "workers" })
         });
         steps = each(steps, &self.steps.rate, |scenario, rate| {
             scenario.load.rate = Some(*rate);
