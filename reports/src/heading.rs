@@ -281,8 +281,8 @@ const QUEUEING: &str = "Queueing p50 and p99: in a closed loop at saturation the
 /// What they are in an open loop.
 const FROM_DUE: &str = "Latencies from due: from the instant at which a request was due, whether or not the server or a \
                         connection was ready for it, to the last byte of its answer. Where less than the offered rate was \
-                        carried, a queue was growing: they say how long the window was, and are marked ≥. Carried is what \
-                        was answered of what fell due. Schedule lag: how much later than it could the load client sent, \
+                        carried, a queue was growing: they say how long the window was, and are marked ≥. Carried is the rate of \
+                        answers over the rate offered. Schedule lag: how much later than it could the load client sent, \
                         which is no fault of a stack; beyond 1 ms the row is `client-limited`. Of a share of its maximum, \
                         each stack has a rate of its own.";
 

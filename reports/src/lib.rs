@@ -10,6 +10,7 @@
 //! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
 //! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
 //!   ([`heading`]).
+//! - [`seconds`]: what each trial's window looked like from inside.
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
@@ -35,6 +36,7 @@ pub mod row;
 pub mod run;
 #[cfg(test)]
 mod sample;
+pub mod seconds;
 pub mod stats;
 pub mod summary;
 pub mod table;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     latency::{Observed, Percentile},
-    row::{Cost, Mode, Offered, Role, Row, Verdict},
+    row::{Cost, Mode, Role, Row, Verdict},
     stats::{self, Blocks, Interval},
 };
 
@@ -92,9 +92,9 @@ pub struct Cell {
     pub is_open: bool,
     /// What was offered, per second; none in a closed loop, as all that is said of what was offered.
     pub offered: Option<Spread>,
-    /// What fell due in the window, per second.
+    /// What the window had to send, per second: what fell due in it, and what was due before and still waited.
     pub due: Option<Spread>,
-    /// Of what fell due in the window, the share that was answered.
+    /// The rate of answers over what was offered.
     pub carried_share: Option<Spread>,
     /// Whether every trial carried its rate; none where none of them tells.
     pub is_carried: Option<bool>,
@@ -180,7 +180,7 @@ impl Cell {
             is_open: good.iter().any(|row| row.offered.is_some()),
             offered: spread(|row| Some(row.offered?.per_sec)),
             due: spread(|row| per_second(row, row.offered?.due as f64)),
-            carried_share: spread(|row| row.offered.and_then(|offered| carried_share(row, &offered))),
+            carried_share: spread(|row| Some(row.requests_per_sec / row.offered?.per_sec)),
             is_carried,
             lag_us: spread(|row| Some(row.offered?.lag_us_p99 as f64)),
             client_cores: spread(|row| per_second(row, row.client.cpu_s)),
@@ -228,10 +228,6 @@ fn all_of(values: impl Iterator<Item = bool>) -> Option<bool> {
 
 fn per_second(row: &Row, value: f64) -> Option<f64> {
     (row.window_s > 0.0).then(|| value / row.window_s)
-}
-
-fn carried_share(row: &Row, offered: &Offered) -> Option<f64> {
-    (offered.due > 0).then(|| row.requests as f64 / offered.due as f64)
 }
 
 /// What is per answer is nothing where there were no answers.

@@ -117,7 +117,7 @@ fn open() -> Run {
 }
 
 #[test]
-fn what_was_carried_is_a_share_of_what_fell_due_whatever_else_is_a_ceiling() {
+fn what_was_carried_is_a_share_of_what_was_offered_whatever_else_is_a_ceiling() {
     assert_eq!(shown(&open(), "% carried of what was offered"), ["a: – | 100.0", "b: – | 78.0"]);
 }
 

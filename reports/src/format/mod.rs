@@ -47,7 +47,7 @@ impl Format {
 }
 
 /// Lines of CSV below the names of their fields; nothing at all for none.
-fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
+pub(crate) fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for line in lines {
         writer.serialize(line).expect("fields are numbers and words, and memory takes all of them");
