@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::extended::Extended;
 use crate::outcome::hdr_of;
-use crate::tally::SecondTally;
+use crate::tally::IntervalTally;
 use crate::units::format_time_us;
 
 /// Wide enough for every line, so that each covers the one before.
@@ -13,7 +13,7 @@ const LINE_CHARACTERS: usize = 78;
 
 /// The seconds that the loops have finished, added up.
 #[derive(Debug, Default)]
-pub struct Live(Mutex<Vec<SecondTally>>);
+pub struct Live(Mutex<Vec<IntervalTally>>);
 
 impl Live {
     /// Where somebody looks on: standard output and standard error are terminals.
@@ -21,11 +21,11 @@ impl Live {
         (io::stdout().is_terminal() && io::stderr().is_terminal()).then(Self::default)
     }
 
-    /// Adds what one loop counted in second `number` of the window.
-    pub fn add(&self, number: usize, second: &SecondTally) {
+    /// Adds what one loop counted in second `number` of the window, or in a part of it.
+    pub fn add(&self, number: usize, second: &IntervalTally) {
         let mut seconds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seconds.len() <= number {
-            seconds.resize_with(number + 1, SecondTally::default);
+            seconds.resize_with(number + 1, IntervalTally::default);
         }
         seconds[number].merge(second);
     }
@@ -44,7 +44,7 @@ impl Live {
 
     fn line(&self, number: usize) -> String {
         let seconds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let nothing = SecondTally::default();
+        let nothing = IntervalTally::default();
         let second = seconds.get(number).unwrap_or(&nothing);
         let p99 = match second.latency.is_empty() {
             true => "-".to_owned(),
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn a_second_is_that_of_all_loops() {
         let live = Live::default();
-        live.add(1, &SecondTally { requests: 3, bytes: 0, errors: 1, latency: vec![(100, 3)] });
-        live.add(1, &SecondTally { requests: 4, bytes: 0, errors: 0, latency: vec![(200, 4)] });
+        live.add(1, &IntervalTally { requests: 3, bytes: 0, errors: 1, latency: vec![(100, 3)] });
+        live.add(1, &IntervalTally { requests: 4, bytes: 0, errors: 0, latency: vec![(200, 4)] });
         assert_eq!(live.line(1), "     2 s: 7 requests/s, p99 200.00us, 1 errors");
         assert_eq!(live.line(0), "     1 s: 0 requests/s, p99 -, 0 errors");
     }

@@ -181,6 +181,7 @@ pub fn prepare(options: &Options, script: Option<&Script>) -> Result<(Plan, Vec<
         expect_body: options.expect_body.clone(),
         budget: Budget::new(options.requests.map(|requests| requests.div_ceil(u64::from(depth)))),
         has_warmup: options.warmup_ns > 0,
+        interval_ns: options.interval_ns,
         spins: options.spins,
         live: None,
     };

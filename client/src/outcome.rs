@@ -10,8 +10,8 @@ use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 use crate::engine::hooks::Hooks;
 use crate::engine::{ConnectionOutcome, LoopOutcome};
 use crate::latency::{Distribution, Latencies};
-use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, TreeUsage, TurnSummary};
-use crate::tally::{ErrorCounts, SecondTally, hdr};
+use crate::result::{Censored, Connections, CpuTicks, ProcessUsage, Second, Series, TreeUsage, TurnSummary};
+use crate::tally::{ErrorCounts, IntervalTally, hdr};
 
 /// A connection that was answered before counts as starved only beyond this many times the median latency: at
 /// saturation every request waits long, and the slowest of a short window are in flight for more than half of it
@@ -83,6 +83,8 @@ pub struct Outcome {
     pub occupancy: f64,
     /// One entry a second.
     pub per_second: Vec<Second>,
+    /// The same in shorter intervals, if that was asked for.
+    pub per_interval: Option<Series>,
     /// Turns of the event loops.
     pub turns: TurnSummary,
     /// Share of the window in which the busiest loop's thread used its CPU.
@@ -123,7 +125,8 @@ impl Outcome {
         let sum = |of: fn(&LoopOutcome) -> u64| loops.iter().map(of).sum::<u64>();
         let waiting_ns = sum(|each| each.tally.waiting_ns);
         let busiest_ns = loops.iter().map(|each| each.tally.cpu_ns).max().unwrap_or(0);
-        let seconds: Vec<&[SecondTally]> = loops.iter().map(|each| each.tally.seconds.as_slice()).collect();
+        let intervals: Vec<&[IntervalTally]> = loops.iter().map(|each| each.tally.intervals.as_slice()).collect();
+        let per_second = loops.first().map_or(1, |each| each.tally.intervals_per_s());
         let patience = Patience::new(&window, timeout_ns, latencies.distribution(u64::MAX).percentile(50.0) * 1000);
         let samples = loops.iter().flat_map(|each| each.tally.rate_samples.iter().copied());
         Self {
@@ -146,7 +149,9 @@ impl Outcome {
             in_flight: connections.iter().map(|each| u64::from(each.requests_in_flight)).sum(),
             ages_us: ages(&connections, &window),
             occupancy: occupancy(waiting_ns, &connections, &window),
-            per_second: merge_seconds(&seconds),
+            per_second: merge_intervals(&intervals, per_second),
+            per_interval: (per_second > 1)
+                .then(|| Series { interval_s: 1.0 / per_second as f64, intervals: merge_intervals(&intervals, 1) }),
             turns: turns(&all_turns),
             busiest_thread: busiest_ns as f64 / window.length_ns().max(1) as f64,
             window,
@@ -258,16 +263,17 @@ fn median(sorted: &[u64]) -> u64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
-fn merge_seconds(loops: &[&[SecondTally]]) -> Vec<Second> {
-    let length = loops.iter().map(|seconds| seconds.len()).max().unwrap_or(0);
-    let mut merged = Vec::with_capacity(length);
-    for index in 0..length {
-        let parts = || loops.iter().filter_map(|seconds| seconds.get(index));
-        let histogram = hdr_of(parts().flat_map(|second| second.latency.iter().copied()));
+/// The intervals of all loops, so many in one.
+fn merge_intervals(loops: &[&[IntervalTally]], together: usize) -> Vec<Second> {
+    let length = loops.iter().map(|intervals| intervals.len()).max().unwrap_or(0);
+    let mut merged = Vec::with_capacity(length.div_ceil(together));
+    for from in (0..length).step_by(together) {
+        let parts = || loops.iter().flat_map(|intervals| intervals.iter().skip(from).take(together));
+        let histogram = hdr_of(parts().flat_map(|part| part.latency.iter().copied()));
         merged.push(Second {
-            requests: parts().map(|second| second.requests).sum(),
-            bytes: parts().map(|second| second.bytes).sum(),
-            errors: parts().map(|second| second.errors).sum(),
+            requests: parts().map(|part| part.requests).sum(),
+            bytes: parts().map(|part| part.bytes).sum(),
+            errors: parts().map(|part| part.errors).sum(),
             latency: encode(&histogram),
         });
     }
@@ -374,5 +380,15 @@ mod tests {
         let read: Histogram<u64> =
             hdrhistogram::serialization::Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
         assert_eq!((read.len(), read.value_at_quantile(0.5)), (3, 250));
+    }
+
+    #[test]
+    fn a_second_is_the_sum_of_its_intervals_over_all_loops() {
+        let tally = |requests| IntervalTally { requests, ..IntervalTally::default() };
+        let (one, other) = ([tally(1), tally(2), tally(4)], [tally(8), tally(16)]);
+        let requests = |together| -> Vec<u64> {
+            merge_intervals(&[&one, &other], together).iter().map(|merged| merged.requests).collect()
+        };
+        assert_eq!((requests(1), requests(2)), (vec![9, 18, 4], vec![27, 4]));
     }
 }

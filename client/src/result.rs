@@ -65,6 +65,9 @@ pub struct LoadResult {
     pub occupancy: f64,
     /// One entry per full second of the window; the last may be shorter, or up to 10 ms longer.
     pub per_second: Vec<Second>,
+    /// The same in shorter intervals, where `--interval` asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_interval: Option<Series>,
     /// How long one turn of the client's event loops took, from a return of the kernel's wait to the next call of it:
     /// what an answer that is ready may have to wait before the client looks at it.
     pub event_loop_turn_us: TurnSummary,
@@ -317,6 +320,16 @@ pub struct Second {
     /// HDR V2 histogram of the latencies, base64: raw ones in the closed loop, from the intended instants in the open
     /// one.
     pub latency: String,
+}
+
+/// The window in intervals that are shorter than a second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// Length of each; the last may be shorter.
+    pub interval_s: f64,
+    /// What each held.
+    pub intervals: Vec<Second>,
 }
 
 /// Times of the client's own: turns of its event loops, or how late it sent.

@@ -43,6 +43,7 @@ pub fn assemble(
         connections: outcome.connections.clone(),
         occupancy: outcome.occupancy,
         per_second: outcome.per_second.clone(),
+        per_interval: outcome.per_interval.clone(),
         event_loop_turn_us: outcome.turns,
         client: window.client,
         watched: window.watched.clone(),

@@ -19,7 +19,7 @@ const HDR_MAX_US: u64 = 24 * 3600 * 1_000_000;
 /// wrk's interval of the Req/Sec samples, in milliseconds.
 pub const RATE_SAMPLE_MS: u64 = 100;
 
-/// A last second shorter than this belongs to the one before it.
+/// A last interval shorter than this belongs to the one before it.
 const SLIVER_NS: u64 = 10_000_000;
 
 /// Status codes are three digits.
@@ -63,9 +63,9 @@ impl ErrorCounts {
     }
 }
 
-/// One finished second of the window: counters, and the latencies as (value, count).
+/// One finished interval of the window, a second unless asked for otherwise: counters, and the latencies as (value, count).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SecondTally {
+pub struct IntervalTally {
     /// Answers.
     pub requests: u64,
     /// Bytes read.
@@ -76,7 +76,7 @@ pub struct SecondTally {
     pub latency: Vec<(u64, u64)>,
 }
 
-impl SecondTally {
+impl IntervalTally {
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
@@ -117,11 +117,12 @@ pub struct Tally {
     pub rate_samples: Vec<u64>,
     /// Turns of the loop in the window, in microseconds.
     pub turns: Histogram<u64>,
-    /// Finished seconds of the window.
-    pub seconds: Vec<SecondTally>,
+    /// Finished intervals of the window.
+    pub intervals: Vec<IntervalTally>,
     /// CPU time of the loop's thread in the window, in nanoseconds.
     pub cpu_ns: u64,
-    current: SecondTally,
+    interval_ns: u64,
+    current: IntervalTally,
     current_latency: Histogram<u64>,
     rate_requests: u64,
     rate_since_ns: u64,
@@ -130,7 +131,7 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing counted. While requests run, only a page of latencies not touched before, a status or error of a new
-    /// kind and the end of a second allocate.
+    /// kind and the end of an interval allocate.
     pub fn new() -> Self {
         Self {
             requests_total: 0,
@@ -147,9 +148,10 @@ impl Tally {
             opened: 0,
             rate_samples: Vec::with_capacity(1024),
             turns: hdr(),
-            seconds: Vec::with_capacity(64),
+            intervals: Vec::with_capacity(64),
             cpu_ns: 0,
-            current: SecondTally::default(),
+            interval_ns: NS_PER_S,
+            current: IntervalTally::default(),
             current_latency: hdr(),
             rate_requests: 0,
             rate_since_ns: 0,
@@ -160,6 +162,16 @@ impl Tally {
     /// Nothing counted, in the open loop.
     pub fn open_loop() -> Self {
         Self { corrected: Some(Latencies::new()), ..Self::new() }
+    }
+
+    /// Counts by intervals of this length.
+    pub fn by_intervals_of(self, interval_ns: u64) -> Self {
+        Self { interval_ns, ..self }
+    }
+
+    /// How many of the intervals are a second.
+    pub fn intervals_per_s(&self) -> usize {
+        (NS_PER_S / self.interval_ns) as usize
     }
 
     /// The window has opened at this instant; everything from it on counts.
@@ -176,7 +188,7 @@ impl Tally {
     /// Counts an answer of the window that was complete at `stop_ns`.
     #[inline]
     pub fn answer(&mut self, stop_ns: u64, status: u16) {
-        self.turn_seconds(stop_ns);
+        self.turn_intervals(stop_ns);
         self.requests_total += 1;
         self.requests += 1;
         self.rate_requests += 1;
@@ -214,7 +226,7 @@ impl Tally {
     #[inline]
     pub fn read(&mut self, bytes: u64, now_ns: u64) {
         if self.opened_ns.is_some() {
-            self.turn_seconds(now_ns);
+            self.turn_intervals(now_ns);
             self.bytes += bytes;
             self.current.bytes += bytes;
         }
@@ -224,7 +236,7 @@ impl Tally {
     pub fn error(&mut self, kind: ErrorKind, now_ns: u64) {
         self.errors_total.add(kind);
         if self.opened_ns.is_some() {
-            self.turn_seconds(now_ns);
+            self.turn_intervals(now_ns);
             self.errors.add(kind);
             self.current.errors += 1;
         }
@@ -253,43 +265,43 @@ impl Tally {
     pub fn close_window(&mut self, close_ns: u64) {
         self.sample_rate(close_ns);
         if self.opened_ns.is_some() {
-            // The instant of closing is the last of the window, not the first of another second.
-            self.turn_seconds(close_ns.saturating_sub(1));
-            self.finish_second();
+            // The instant of closing is the last of the window, not the first of another interval.
+            self.turn_intervals(close_ns.saturating_sub(1));
+            self.finish_interval();
             self.fold_sliver(close_ns);
         }
     }
 
-    /// A window ends some microseconds after the second that it should end with: that is no second of its own.
+    /// A window ends some microseconds after the interval that it should end with: that is no interval of its own.
     fn fold_sliver(&mut self, close_ns: u64) {
-        let tail_ns = close_ns.saturating_sub(self.opened_ns.unwrap_or(close_ns)) % NS_PER_S;
-        if self.seconds.len() < 2 || tail_ns == 0 || tail_ns >= SLIVER_NS {
+        let tail_ns = close_ns.saturating_sub(self.opened_ns.unwrap_or(close_ns)) % self.interval_ns;
+        if self.intervals.len() < 2 || tail_ns == 0 || tail_ns >= SLIVER_NS {
             return;
         }
-        if let (Some(sliver), Some(last)) = (self.seconds.pop(), self.seconds.last_mut()) {
+        if let (Some(sliver), Some(last)) = (self.intervals.pop(), self.intervals.last_mut()) {
             last.merge(&sliver);
         }
     }
 
-    /// Finishes seconds up to the one that holds `now_ns`.
+    /// Finishes intervals up to the one that holds `now_ns`.
     #[inline]
-    pub fn turn_seconds(&mut self, now_ns: u64) {
+    pub fn turn_intervals(&mut self, now_ns: u64) {
         let since_ns = now_ns.saturating_sub(self.opened_ns.unwrap_or(now_ns));
-        while since_ns >= (self.seconds.len() as u64 + 1) * NS_PER_S {
-            self.finish_second();
+        while since_ns >= (self.intervals.len() as u64 + 1) * self.interval_ns {
+            self.finish_interval();
         }
     }
 
-    /// Packs the current second: a full histogram of each would be 200 KiB a second.
-    fn finish_second(&mut self) {
-        let mut second = std::mem::take(&mut self.current);
-        if second.requests > 0 {
+    /// Packs the current interval: a full histogram of each would be 200 KiB.
+    fn finish_interval(&mut self) {
+        let mut finished = std::mem::take(&mut self.current);
+        if finished.requests > 0 {
             let recorded = self.current_latency.iter_recorded();
-            second.latency =
+            finished.latency =
                 recorded.map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect();
             self.current_latency.reset();
         }
-        self.seconds.push(second);
+        self.intervals.push(finished);
     }
 }
 
@@ -345,7 +357,18 @@ mod tests {
         tally.answer(2 * NS_PER_S + MS, 200);
         tally.error(ErrorKind::Eof, 2 * NS_PER_S + MS);
         tally.close_window(3 * NS_PER_S + MS);
-        let requests: Vec<_> = tally.seconds.iter().map(|second| (second.requests, second.errors)).collect();
+        let requests: Vec<_> = tally.intervals.iter().map(|second| (second.requests, second.errors)).collect();
         assert_eq!(requests, [(1, 0), (0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn shorter_intervals_are_counted_apart() {
+        let mut tally = Tally::new().by_intervals_of(100 * MS);
+        tally.open_window(0);
+        tally.answer(50 * MS, 200);
+        tally.answer(250 * MS, 200);
+        tally.close_window(301 * MS);
+        let requests: Vec<_> = tally.intervals.iter().map(|interval| interval.requests).collect();
+        assert_eq!((requests, tally.intervals_per_s()), (vec![1, 0, 1], 10));
     }
 }

@@ -174,6 +174,16 @@ pub fn overview() -> &'static str {
 /// What stands above the list of rates that were too much.
 pub const NOT_CARRIED: &str = "Offered and not carried:";
 
+/// How to read the tables of what faults did.
+pub fn faults() -> &'static str {
+    "Lost: requests of the load, and of a second client, that will never be answered, over all trials; 503 and other: \
+     answers of the load. p99: of latencies from the instants at which requests were due, by when their answers came: \
+     before the fault, and from its beginning until it was back. Back after: from the fault's end until the p99 of a \
+     second was within a tenth of what it was before, or within what seconds before the fault differed by. The load's own \
+     requests are never those that a second client sends, so under held handlers, slow readers and an overload they are \
+     the unaffected ones."
+}
+
 /// What stands above the table of what stacks hold.
 pub const HOLDINGS: &str = "What a stack holds";
 

@@ -7,6 +7,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+mod fault;
+
+pub use fault::{Beside, FaultEffect};
+
 /// Name and version of the format of `run.json` and `rows.jsonl` together.
 pub const SCHEMA: &str = "stackbench-run/1";
 
@@ -61,6 +65,9 @@ pub struct Row {
     /// What an open loop offered; null in a closed one, and in runs older than the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<Offered>,
+    /// What a fault did in the window; null where there was none, and in runs older than the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultEffect>,
     /// The client's occupancy ρ.
     pub occupancy: f64,
     /// Raw latencies: from just before the first byte is written.

@@ -163,6 +163,7 @@ pub fn row(stack: &str) -> Row {
         requests_per_sec: 10_000.0,
         ceiling_per_sec: Some(10_010.0),
         ceiling_source: Some("2000 connections / 199.8 ms".to_owned()),
+        fault: None,
         offered: None,
         occupancy: 1.0,
         latency_us: Latency {

@@ -8,6 +8,10 @@ use crate::{
     stats::{self, Blocks, Interval},
 };
 
+mod fault;
+
+pub use fault::{FaultSummary, Recovery};
+
 /// Microseconds of a second.
 const US_PER_S: f64 = 1e6;
 
@@ -102,6 +106,8 @@ pub struct Cell {
     pub lag_us: Option<Spread>,
     /// CPU time of the load client over that of one core.
     pub client_cores: Option<Spread>,
+    /// What the fault in the windows did; none where there was none.
+    pub fault: Option<FaultSummary>,
     /// Median latency; none where no trial has its distribution. Where a rate was not carried, a queue grew as long as the
     /// window lasted, and every percentile is a lower bound.
     pub p50: Option<Percentile>,
@@ -184,6 +190,7 @@ impl Cell {
             is_carried,
             lag_us: spread(|row| Some(row.offered?.lag_us_p99 as f64)),
             client_cores: spread(|row| per_second(row, row.client.cpu_s)),
+            fault: FaultSummary::of(&good),
             p50: percentile(0.5),
             p90: percentile(0.9),
             p99: percentile(0.99),

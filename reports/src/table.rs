@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod ceilings;
+mod faults;
 mod figure;
 mod holdings;
 mod measure;
@@ -27,6 +28,7 @@ mod scaling;
 mod schedule;
 
 use ceilings::ceilings;
+pub use faults::{FaultLine, FaultTable};
 pub use figure::Figure;
 pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
@@ -136,6 +138,8 @@ pub struct PanelTables {
     /// Which stacks did not carry what they were offered, and what they carried: a line for each question where some did
     /// not.
     pub not_carried: Vec<String>,
+    /// What faults did: one for each question in whose trials something went wrong.
+    pub faults: Vec<FaultTable>,
     /// One for each question.
     pub tables: Vec<Table>,
 }
@@ -249,10 +253,13 @@ struct Basis<'r> {
 
 fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
     let asked = part.of_panel(panel, basis.stacks);
+    let is_faultless = |cells: &[&Cell]| cells.iter().all(|cell| cell.fault.is_none());
+    let curves: Vec<(&Question, Vec<&Cell>)> = asked.iter().filter(|(_, cells)| is_faultless(cells)).cloned().collect();
     PanelTables {
         panel,
-        overviews: overview::overviews(&asked, basis.stacks, basis.meta, basis.headline),
-        not_carried: schedule::not_carried(&asked, basis.meta),
+        overviews: overview::overviews(&curves, basis.stacks, basis.meta, basis.headline),
+        not_carried: schedule::not_carried(&curves, basis.meta),
+        faults: faults::fault_tables(&asked, basis.meta),
         tables: asked.iter().map(|(question, cells)| table(question, cells, basis)).collect(),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     progress::Progress,
     run::Ended,
     rundir::RunDir,
-    scenario::Rate,
+    scenario::{Rate, What},
     stack::UsesStore,
     store::Store,
     store_ceiling,
@@ -154,7 +154,10 @@ impl Block<'_, '_> {
         let prepared = &self.all.prepared[cell.stack];
         let request = &step.scenario.requests[cell.request];
         let null_rate = self.null_rates.get(step.number, &request.name, cell.mode);
-        let rate = self.rate(cell);
+        let (rate, beside_rate) = match self.rates(cell) {
+            Ok((rate, beside_rate)) => (Ok(rate), beside_rate),
+            Err(reason) => (Err(reason), None),
+        };
         let crowd = (cell.stack, step.scenario.load.connections);
         let trial = Trial {
             scenario: &step.scenario,
@@ -167,10 +170,11 @@ impl Block<'_, '_> {
             block: self.number,
             attempt,
             workers: self.all.bench.workers(&step.scenario),
-            // A ceiling is not measured against itself.
             rate,
+            beside_rate,
             // The same instants for every stack of a block.
             arrival_seed: self.all.seed.wrapping_add(u64::from(self.number)),
+            // A ceiling is not measured against itself.
             null_rate: null_rate.filter(|_| prepared.stack.role != Role::Ceiling),
             server_sha256: prepared.sha256.clone(),
             weighs_connections: !desk.weighed.contains(&crowd),
@@ -198,21 +202,41 @@ impl Block<'_, '_> {
         Ok(row)
     }
 
-    /// How many requests a second a cell is offered; none in a closed loop.
-    fn rate(&self, cell: Cell) -> Result<Option<f64>, String> {
-        let step = &self.course.steps[cell.step];
-        let share = match step.scenario.load.rate {
-            None | Some(Rate::Max) => return Ok(None),
-            Some(Rate::PerSecond(rate)) => return Ok(Some(rate)),
-            Some(Rate::Share(share)) => share,
+    /// How many requests a second a cell is offered by the load, none in a closed loop; and how many by a second client,
+    /// where the fault of the step is one.
+    fn rates(&self, cell: Cell) -> Result<(Option<f64>, Option<f64>), String> {
+        let scenario = &self.course.steps[cell.step].scenario;
+        let rate = match scenario.load.rate {
+            None | Some(Rate::Max) => return Ok((None, None)),
+            Some(Rate::PerSecond(rate)) => rate,
+            Some(Rate::Share(share)) => whole(share * self.maximum(cell)?),
         };
-        let stack = &self.all.lineup.stacks[cell.stack].name;
-        let request = &step.scenario.requests[cell.request].name;
-        let maximum = self.course.maximum_of(cell.step).map(|index| self.course.steps[index].number);
-        let reached = maximum.and_then(|step| self.reached.get(stack, cell.twin, step, request, cell.mode));
-        match reached.filter(|reached| *reached > 0.0) {
-            Some(reached) => Ok(Some(share * reached)),
-            None => Err("what it reaches at most is not known, because that trial of this block failed".to_owned()),
-        }
+        let beside = match scenario.fault.map(|fault| fault.what) {
+            Some(What::Overload(share)) => {
+                let all = share.0 * self.maximum(cell)?;
+                if all <= rate {
+                    return Err(format!("an overload of {all:.0}/s in all is none: {rate:.0}/s are offered anyway"));
+                }
+                Some(whole(all - rate))
+            }
+            Some(What::HeldHandlers(share)) => Some(whole(share.0 * rate)),
+            _ => None,
+        };
+        Ok((Some(rate), beside))
     }
+
+    /// What the stack of a cell reaches at most.
+    fn maximum(&self, cell: Cell) -> Result<f64, String> {
+        let stack = &self.all.lineup.stacks[cell.stack].name;
+        let request = &self.course.scenario.requests[cell.request].name;
+        let step = self.course.maximum_of(cell.step).map(|index| self.course.steps[index].number);
+        let reached = step.and_then(|step| self.reached.get(stack, cell.twin, step, request, cell.mode));
+        let failed = || "what it reaches at most is not known, because that trial of this block failed".to_owned();
+        reached.filter(|reached| *reached > 0.0).ok_or_else(failed)
+    }
+}
+
+/// A rate as the load client takes it: whole requests a second, and some.
+fn whole(rate: f64) -> f64 {
+    rate.round().max(1.0)
 }

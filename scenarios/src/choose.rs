@@ -11,7 +11,7 @@ use crate::{
     root::Places,
     run::RunArgs,
     say,
-    scenario::{self, Scenario, WARMUP_DELAYS},
+    scenario::{self, Fault, Player, Scenario, WARMUP_DELAYS},
     stack::{self, Panel, Stack},
     store::StoreKind,
 };
@@ -49,6 +49,9 @@ pub fn scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Course>> {
     for name in &args.scenarios {
         let mut scenario = adjusted(scenario::find(&folder, name)?, args);
         scenario.steps.fit(cpus).with_context(|| format!("scenario `{}`", scenario.name))?;
+        leave_out_faults(&mut scenario, &args.redis);
+        let name = &scenario.name;
+        scenario.validate().with_context(|| format!("scenario `{name}`, with the options of the command line"))?;
         ensure!(!chosen.iter().any(|other| other.scenario.name == scenario.name), "`{}` is named twice", scenario.name);
         let course = Course::new(scenario);
         let scenario = &course.scenario;
@@ -61,6 +64,21 @@ pub fn scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Course>> {
         chosen.push(course);
     }
     Ok(chosen)
+}
+
+/// Leaves out the steps whose fault a store cannot play.
+fn leave_out_faults(scenario: &mut Scenario, store: &StoreKind) {
+    let is_played = |fault: &Fault| match fault.what.player() {
+        Player::AnyStore => true,
+        Player::OwnStore => !matches!(store, StoreKind::Url(_)),
+        Player::EmbeddedStore => *store == StoreKind::Embedded,
+    };
+    let (played, left_out): (Vec<Fault>, Vec<Fault>) = scenario.steps.fault.iter().copied().partition(is_played);
+    scenario.steps.fault = played;
+    if !left_out.is_empty() {
+        let titles: Vec<String> = left_out.iter().map(Fault::title).collect();
+        say!("{}: left out, because --redis {store} cannot do it: {}", scenario.name, titles.join(", "));
+    }
 }
 
 /// A scenario with the options of the command line applied: an option said outright outweighs `--quick`,

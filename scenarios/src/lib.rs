@@ -9,6 +9,7 @@
 //! - [`plan`], [`blocks`], [`progress`]: what is measured in which order, and how far it has come; [`resume`] and [`kept`]:
 //!   how a run that was ended is finished.
 //! - [`trial`]: one trial, from a fresh server to its row; [`verify`] comes before the measurement, [`verdict`] after it.
+//! - [`fault`]: what goes wrong in the course of a trial, and what it did to the requests.
 //! - [`yardstick`]: how fast the machine is beside each trial.
 //! - [`idle`]: what idle connections take of a server's memory; [`store_ceiling`]: what the store alone can do.
 //! - [`server`], [`store`]: what a trial starts, on [`process`], [`placement`], [`guard`] and [`interrupt`]; [`strays`] and
@@ -22,6 +23,7 @@ pub mod choose;
 pub mod conformance;
 pub mod doctor;
 mod environment;
+pub mod fault;
 pub mod guard;
 pub mod idle;
 pub mod interrupt;

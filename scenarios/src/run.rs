@@ -21,7 +21,9 @@ use crate::{
     root::Places,
     rundir::{self, RunDir},
     say,
-    scenario::{CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, Step, TRIALS_MAX, WORKERS_MAX},
+    scenario::{
+        CONNECTIONS_MAX, DURATION_MAX, DURATION_MIN, POOL_MAX, SPARE_CONNECTIONS, Step, TRIALS_MAX, WORKERS_MAX,
+    },
     store::{Store, StoreKind, StoreStart},
     trial::Bench,
     units::{parse_duration, show_duration},
@@ -30,8 +32,6 @@ use crate::{
 
 pub use crate::choose::all_stacks;
 
-/// Connections a server must accept beside the load's: those of verification, and a margin.
-pub const SPARE_CONNECTIONS: u32 = 64;
 /// The deviation of a stack that does not end on SIGTERM as the contract demands.
 pub const STOPS_ON_SIGTERM: &str = "stops_on_sigterm";
 /// Descriptors a process needs beside connections: listeners, epolls, logs, libraries.
@@ -190,9 +190,9 @@ fn require_descriptors(courses: &[Course]) -> Result<()> {
     raise_descriptors(most_connections(courses))
 }
 
-/// Connections of the load and of the store together, at the step that has most.
+/// Connections of the load, of a fault and of the store together, at the step that has most.
 pub fn most_connections(courses: &[Course]) -> u64 {
-    let of = |s: &Step| u64::from(s.scenario.load.connections) + u64::from(s.scenario.server.pool);
+    let of = |s: &Step| u64::from(s.scenario.connections()) + u64::from(s.scenario.server.pool);
     courses.iter().flat_map(|course| &course.steps).map(of).max().unwrap_or_default()
 }
 

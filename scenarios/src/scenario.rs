@@ -14,10 +14,12 @@ use stackbench_reports::row::Mode;
 
 use crate::units;
 
+mod fault;
 mod rate;
 mod steps;
 
-pub use rate::{RATE_MAX, Rate};
+pub use fault::{Fault, HOLDING_CONNECTIONS, Player, What};
+pub use rate::{RATE_MAX, Rate, Share};
 pub use steps::{Step, Steps};
 
 /// The shortest warm-up: connections are made, code is paged in, the allocator has grown.
@@ -28,6 +30,8 @@ pub const WARMUP_DELAYS: u32 = 5;
 const MODE_PLACEHOLDER: &str = "{mode}";
 /// Commands that a delay may be given to: those the contract's routes send.
 const DELAYED: [&str; 2] = ["get", "set"];
+/// Connections a server must accept beside these: those of verification, and a margin.
+pub const SPARE_CONNECTIONS: u32 = 64;
 /// What the load client takes at most.
 pub const CONNECTIONS_MAX: u32 = 1 << 20;
 /// More threads than this no machine of ours can start.
@@ -68,6 +72,9 @@ pub struct Scenario {
     /// What is asked.
     #[serde(rename = "request")]
     pub requests: Vec<Request>,
+    /// What goes wrong in the window: that of the step.
+    #[serde(skip)]
+    pub fault: Option<Fault>,
     /// The file it was read from.
     #[serde(skip)]
     pub file: PathBuf,
@@ -83,7 +90,7 @@ pub struct StoreSpec {
 }
 
 /// A latency the store adds to a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Delay(#[serde(deserialize_with = "units::duration")] pub Duration);
 
 /// The load of a scenario.
@@ -199,8 +206,13 @@ pub struct Request {
 impl Request {
     /// The target for one mode.
     pub fn target(&self, mode: Mode) -> String {
-        self.path.replace(MODE_PLACEHOLDER, mode_word(mode))
+        in_mode(&self.path, mode)
     }
+}
+
+/// A path with the word of a mode in its place.
+pub fn in_mode(path: &str, mode: Mode) -> String {
+    path.replace(MODE_PLACEHOLDER, mode_word(mode))
 }
 
 /// A mode as paths and `stack.toml` spell it.
@@ -227,7 +239,10 @@ impl Scenario {
     }
 
     /// What the types cannot say. Each step is a scenario of its own and must be sound as one.
-    fn validate(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// Names step and key.
+    pub fn validate(&self) -> Result<()> {
         self.steps.validate()?;
         let shares = self.at_steps().iter().any(|step| matches!(step.scenario.load.rate, Some(Rate::Share(_))));
         ensure!(
@@ -265,6 +280,9 @@ impl Scenario {
             }
             (LoadModel::Open, None) => bail!("load.rate: an open loop needs one, here or in [steps]"),
             _ => {}
+        }
+        if let Some(fault) = &self.fault {
+            fault.validate(self)?;
         }
         lasts("load.duration", self.load.duration)?;
         lasts("load.timeout", self.load.timeout)?;
@@ -309,6 +327,12 @@ impl Scenario {
             .iter()
             .filter_map(|(command, n)| Some(self.store.delays.get(command)?.0 * u32::try_from(*n).ok()?))
             .sum()
+    }
+
+    /// Connections of the load and of the fault.
+    pub fn connections(&self) -> u32 {
+        let connections = self.load.connections;
+        connections + self.fault.map_or(0, |fault| fault.further_connections(connections))
     }
 
     /// Length of the warm-up.

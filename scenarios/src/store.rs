@@ -10,31 +10,34 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use redis::{Commands, Connection, ConnectionLike};
+use redis::{Commands, ConnectionLike};
+use rustix::process::{Signal, kill_process};
 
 use crate::{
     conformance::StoreControl,
     guard::Guard,
-    interrupt::Interrupt,
+    interrupt::{Interrupt, to_pid},
     process::{Process, Start},
-    scenario::Delay,
+    scenario::{Delay, Share},
     units::show_duration,
 };
+
+mod admin;
+
+use admin::{Admin, LOAD_BATCH};
 
 /// Keys are `cache:0` … `cache:99999`.
 const KEYS: u32 = 100_000;
 /// Length of every value.
 const VALUE_BYTES: usize = 1024;
-/// Keys per pipeline while loading: about a megabyte, which either store takes in one go.
-const LOAD_BATCH: u32 = 1_000;
 /// A store that has not answered by then is not coming.
 const READY_AT_MOST: Duration = Duration::from_secs(10);
-/// Longer than any pause or load the harness asks for.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A port that was free may be taken between asking for it and using it; so often another is tried.
 const PORT_TRIES: u32 = 5;
 /// Commands that clients send to set up a connection, and that no request implies.
 const HANDSHAKES: [&str; 7] = ["hello", "auth", "client", "select", "ping", "command", "readonly"];
+/// Why a store is not stopped.
+const NOT_OURS: &str = "this store was not started by us; it cannot be stopped";
 /// Commands that only the harness sends while a trial is counted.
 const OWN: [&str; 3] = ["info", "config", "acl"];
 
@@ -204,6 +207,25 @@ impl<'a> Store<'a> {
         self.admin.run(redis::cmd("CONFIG").arg("SET").arg("delay").arg(words.join(" ")))
     }
 
+    /// Lets the embedded store answer this share of `GET` and `SET` with an error, or none of them.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn set_errors(&mut self, share: Option<Share>) -> Result<()> {
+        ensure!(*self.start.kind == StoreKind::Embedded, "only the embedded store can answer errors by shares");
+        let percent = |share: Share| format!("get={0}% set={0}%", 100.0 * share.0);
+        self.admin.run(redis::cmd("CONFIG").arg("SET").arg("errors").arg(share.map(percent).unwrap_or_default()))
+    }
+
+    /// Ends its process at once, as a crash would.
+    ///
+    /// # Errors
+    /// When it is not ours.
+    pub fn kill(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context(NOT_OURS)?;
+        Ok(kill_process(to_pid(process.pid()), Signal::KILL)?)
+    }
+
     /// Begins a count of commands.
     ///
     /// # Errors
@@ -323,81 +345,6 @@ fn set_aside(log: &Path) -> Result<()> {
     std::fs::rename(log, &free).with_context(|| format!("cannot keep {}", log.display()))
 }
 
-/// The harness's own connection to the store.
-struct Admin {
-    connection: Connection,
-}
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admin")
-    }
-}
-
-impl Admin {
-    fn connect(url: &str) -> Result<Self> {
-        let client = redis::Client::open(url)?;
-        let mut connection = client.get_connection_with_timeout(Duration::from_secs(1))?;
-        connection.set_read_timeout(Some(ADMIN_TIMEOUT))?;
-        connection.set_write_timeout(Some(ADMIN_TIMEOUT))?;
-        redis::cmd("PING").exec(&mut connection)?;
-        Ok(Self { connection })
-    }
-
-    fn run(&mut self, command: &redis::Cmd) -> Result<()> {
-        Ok(command.exec(&mut self.connection)?)
-    }
-
-    /// One section of INFO, as pairs.
-    fn info(&mut self, section: &str) -> Result<Vec<(String, String)>> {
-        let text: String = redis::cmd("INFO").arg(section).query(&mut self.connection)?;
-        Ok(text
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
-            .collect())
-    }
-
-    fn store_name(&mut self) -> Result<String> {
-        let info = self.info("server")?;
-        let value = |key: &str| info.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
-        if value("fake_redis_version").is_some() {
-            return Ok("embedded".to_owned());
-        }
-        Ok(format!("redis {}", value("redis_version").context("INFO names no redis_version")?))
-    }
-
-    fn process_id(&mut self) -> Result<u32> {
-        let info = self.info("server")?;
-        let id = info.iter().find(|(key, _)| key == "process_id").context("INFO names no process_id")?;
-        Ok(id.1.parse()?)
-    }
-
-    /// A store that is somebody's must not be paused, refused and overwritten by us.
-    fn refuse_foreign_keys(&mut self, url: &str) -> Result<()> {
-        let size: u64 = redis::cmd("DBSIZE").query(&mut self.connection)?;
-        let ours: u64 = self.connection.exists((0..KEYS).map(key).collect::<Vec<_>>())?;
-        ensure!(
-            size == ours,
-            "--redis {url}: its database holds {} keys that are not ours; a run overwrites keys, pauses the store and refuses \
-             commands, so give it a Redis of its own",
-            size - ours
-        );
-        Ok(())
-    }
-
-    fn keys_in_batches(&mut self, mut command: impl FnMut(&mut redis::Pipeline, u32)) -> Result<()> {
-        for first in (0..KEYS).step_by(LOAD_BATCH as usize) {
-            let mut pipeline = redis::pipe();
-            for n in first..(first + LOAD_BATCH).min(KEYS) {
-                command(&mut pipeline, n);
-            }
-            pipeline.exec(&mut self.connection)?;
-        }
-        Ok(())
-    }
-}
-
 fn key(n: u32) -> String {
     format!("cache:{n}")
 }
@@ -458,7 +405,7 @@ impl StoreControl for Store<'_> {
     }
 
     fn stop(&mut self) -> Result<()> {
-        self.process.as_mut().context("this store was not started by us; it cannot be stopped")?.stop();
+        self.process.as_mut().context(NOT_OURS)?.stop();
         Ok(())
     }
 

@@ -14,17 +14,16 @@ use stackload::result::{LatencySummary, LoadResult, ProcessUsage};
 
 use crate::{
     conformance::StoreControl,
+    fault::effect::effect,
     guard::Guard,
     idle,
     interrupt::{Interrupt, Interrupted},
     meta::redacted,
     placement::Cpus,
-    process::{Process, Start},
-    scenario::{Request, Scenario, mode_word},
+    scenario::{Request, SPARE_CONNECTIONS, Scenario, What, mode_word},
     server::{Server, ServerStart},
     stack::{Placeholders, Stack, UsesStore},
     store::{DelayReport, Store, work_counts},
-    units::show_duration,
     verdict::{self, Evidence},
     verify::Verifier,
     yardstick::Yardstick,
@@ -34,8 +33,6 @@ use crate::{
 const WATCH_SERVER: &str = "server";
 /// … and for the store's.
 const WATCH_STORE: &str = "store";
-/// Beyond its schedule, a client needs this long to connect, drain and write its result.
-const CLIENT_SLACK: Duration = Duration::from_secs(20);
 
 /// What all trials of a run share.
 #[derive(Debug)]
@@ -104,6 +101,8 @@ pub struct Trial<'a> {
     pub workers: u32,
     /// Requests offered per second; none in a closed loop; an error where that cannot be told.
     pub rate: Result<Option<f64>, String>,
+    /// Requests that a second client offers per second, where the fault of the step is one.
+    pub beside_rate: Option<f64>,
     /// Of the instants at which they are due.
     pub arrival_seed: u64,
     /// What the null server reached at this cell in this block, if it was measured and is worth something.
@@ -114,9 +113,13 @@ pub struct Trial<'a> {
     pub weighs_connections: bool,
 }
 
+mod load;
+
+use load::Loaded;
+
 /// What measuring a cell yields before it is judged.
 struct Measured {
-    result: LoadResult,
+    loaded: Loaded,
     counts: BTreeMap<String, u64>,
     reports: BTreeMap<String, DelayReport>,
 }
@@ -180,7 +183,7 @@ impl Trial<'_> {
         store.reset_counts()?;
         let speed = || bench.yardstick.measure(&bench.cpus.server).map(|took| took.as_secs_f64() * 1e3);
         let before = speed();
-        let result = self.load(bench, store, &server, row);
+        let loaded = self.load(bench, store, &server, row);
         let after = speed();
         // A server or a store that died under load makes the client's result meaningless; say the cause, not the effect.
         if let Some(death) = server.death() {
@@ -189,11 +192,11 @@ impl Trial<'_> {
         if let Some(death) = store.death() {
             bail!("{death}");
         }
-        let result = result?;
+        let loaded = loaded?;
         self.stop_server(server)?;
         let counts = work_counts(&store.command_counts()?);
         let reports = store.delay_reports()?;
-        self.fill(bench, row, &Measured { result, counts, reports })?;
+        self.fill(bench, row, &Measured { loaded, counts, reports })?;
         row.cold_start_ms = Some(cold_start_ms);
         row.yardstick_ms = before.zip(after).map(|(before, after)| [before, after]);
         if self.weighs_connections {
@@ -228,7 +231,7 @@ impl Trial<'_> {
                 redis: store.url().to_owned(),
                 workers: self.workers,
                 pool: self.scenario.server.pool,
-                max_connections: self.scenario.load.connections + crate::run::SPARE_CONNECTIONS,
+                max_connections: self.scenario.connections() + SPARE_CONNECTIONS,
             },
             cpus: &bench.cpus.server,
             log,
@@ -247,67 +250,6 @@ impl Trial<'_> {
 
     fn log(&self, bench: &Bench, who: &str) -> PathBuf {
         bench.out.join("logs").join(format!("{}.{who}.log", self.label()))
-    }
-
-    /// Runs the load client and reads its result.
-    fn load(&self, bench: &Bench, store: &mut Store, server: &Server, row: &mut Row) -> Result<LoadResult> {
-        let raw = format!("raw/{}.json", self.label());
-        let command = self.client_command(bench, store, server, &bench.out.join(&raw));
-        row.commands.insert("client".into(), command.clone());
-        let wrk = format!("raw/{}.wrk.txt", self.label());
-        let log = self.log(bench, "client");
-        let no_env = BTreeMap::new();
-        let how =
-            Start { command: &command, env: &no_env, cwd: bench.root, cpus: &bench.cpus.client, log: log.clone() };
-        let mut client = Process::start_capturing(&how, &bench.out.join(&wrk), bench.guard)?;
-        if !client.exits_within(bench.interrupt, self.scenario.warmup())? {
-            // The window opens now, but for the milliseconds in which the client came up. How late the store was when two
-            // thousand connections came at once is no matter of the window's.
-            store.set_delays(&self.scenario.store.delays)?;
-        }
-        let load = &self.scenario.load;
-        let at_most = load.duration + load.timeout + CLIENT_SLACK;
-        let status = client.wait(bench.interrupt, at_most).context("the load client did not end")?;
-        client.stop();
-        row.wrk = Some(wrk);
-        ensure!(status.success(), "the load client ended with {status}: {}", client.log_tail());
-        let text =
-            fs::read_to_string(bench.out.join(&raw)).with_context(|| format!("the load client left no {raw}"))?;
-        row.raw = Some(raw.clone());
-        serde_json::from_str(&text).with_context(|| format!("{raw} is not a result file of this version"))
-    }
-
-    fn client_command(&self, bench: &Bench, store: &Store, server: &Server, raw: &Path) -> Vec<String> {
-        let load = &self.scenario.load;
-        let threads = load.threads.unwrap_or_else(|| bench.cpus.client_threads()).min(load.connections);
-        let mut words: Vec<String> = vec![
-            bench.bin.join("stackload").display().to_string(),
-            format!("-t{threads}"),
-            format!("-c{}", load.connections),
-            format!("-d{}", show_duration(load.duration)),
-            "--latency".into(),
-            format!("--timeout={}", show_duration(load.timeout)),
-            format!("--warmup={}", show_duration(self.scenario.warmup())),
-            format!("--json={}", raw.display()),
-            format!("--expect-status={}", self.request.status),
-            format!("--expect-body={}", self.request.body),
-            format!("--watch-tree={WATCH_SERVER}={}", server.pid()),
-        ];
-        words.extend(store.pid().map(|pid| format!("--watch-tree={WATCH_STORE}={pid}")));
-        if let Ok(Some(rate)) = self.rate {
-            words.push(format!("--rate={rate}"));
-            words.push(format!("--arrival={}", load.arrival.word()));
-            words.push(format!("--seed={}", self.arrival_seed));
-        }
-        let delay = self.scenario.delay_of(self.request);
-        if !delay.is_zero() {
-            words.push(format!("--spread={}", show_duration(delay)));
-        }
-        for (name, value) in &self.request.headers {
-            words.extend(["-H".to_owned(), format!("{name}: {value}")]);
-        }
-        words.push(format!("http://{}{}", server.addr, self.request.target(self.mode)));
-        words
     }
 
     fn delay_ceiling(&self, reports: &BTreeMap<String, DelayReport>) -> Option<(f64, String)> {
@@ -337,10 +279,11 @@ impl Trial<'_> {
 
     /// The store must have seen exactly the commands that the answers imply.
     fn compare_counts(&self, measured: &Measured) -> Result<()> {
-        if self.stack.store == UsesStore::None {
+        // What is tried again, refused or lost with the store that counted it cannot be told from the answers.
+        if self.stack.store == UsesStore::None || measured.loaded.played.is_some() {
             return Ok(());
         }
-        let result = &measured.result;
+        let result = &measured.loaded.result;
         // An answer that was an error may or may not have reached the store, on either side of the count.
         let slack: u64 = verdict::error_counts(result).map(|(_, n)| n).sum();
         for (command, per_answer) in &self.request.store {
@@ -361,7 +304,7 @@ impl Trial<'_> {
     }
 
     fn fill(&self, bench: &Bench, row: &mut Row, measured: &Measured) -> Result<()> {
-        let result = &measured.result;
+        let Loaded { result, played } = &measured.loaded;
         self.compare_counts(measured)?;
         let watched = |name: &str| result.watched.get(name).map(|tree| tree.total);
         let server = watched(WATCH_SERVER).context("the result holds no cost of the server")?;
@@ -369,6 +312,9 @@ impl Trial<'_> {
         let of_request = self.request.store.keys().filter_map(|command| measured.reports.get(command));
         let delays: Vec<DelayReport> = of_request.copied().collect();
         row.offered = offered(result);
+        row.fault = played.as_ref().map(|played| effect(result, played, self.request.status)).transpose()?;
+        let is_store_whole = !self.scenario.fault.is_some_and(|fault| fault.what == What::StoreKilled);
+        let store_usage = watched(WATCH_STORE).filter(|_| is_store_whole);
         let evidence = Evidence {
             result,
             cpus: bench.cpus,
@@ -376,7 +322,8 @@ impl Trial<'_> {
             delays: &delays,
             delay_ceiling: delay_ceiling.as_ref().map(|(rate, _)| *rate),
             null_ceiling: self.null_rate,
-            store_cpu_s: watched(WATCH_STORE).map(|store| store.cpu_s),
+            store_cpu_s: store_usage.map(|store| store.cpu_s),
+            helpers_cpu_s: played.as_ref().map(|played| played.helpers_cpu_s),
             server_cpu_s: server.cpu_s,
         };
         (row.verdict, row.reason) = verdict::judge(&evidence);
@@ -392,7 +339,7 @@ impl Trial<'_> {
         row.latency_us = latency(&result.latency_us);
         row.errors = serde_json::from_value(serde_json::to_value(&result.errors)?)?;
         row.server = cost(&server, result.requests);
-        row.store = cost(&watched(WATCH_STORE).unwrap_or_default(), result.requests);
+        row.store = cost(&store_usage.unwrap_or_default(), result.requests);
         row.client = cost(&result.client, result.requests);
         row.box_us_per_request = per_request(verdict::busy_s(&result.cpus) * 1e6, result.requests);
         row.store_commands = measured.counts.clone();
@@ -425,6 +372,7 @@ impl Trial<'_> {
             ceiling_per_sec: None,
             ceiling_source: None,
             offered: None,
+            fault: None,
             occupancy: 0.0,
             latency_us: Latency::default(),
             errors: BTreeMap::new(),

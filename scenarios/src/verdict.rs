@@ -48,6 +48,8 @@ pub struct Evidence<'a> {
     pub null_ceiling: Option<f64>,
     /// CPU seconds of the store in the window; `None` if it is not ours to measure.
     pub store_cpu_s: Option<f64>,
+    /// CPU seconds of those who played the fault of the step; none where nothing went wrong.
+    pub helpers_cpu_s: Option<f64>,
     /// CPU seconds of the server in the window.
     pub server_cpu_s: f64,
 }
@@ -64,8 +66,15 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         .or_else(|| noise::noisy(evidence))
         .or_else(|| store_late(evidence))
         .or_else(|| lagging(evidence))
+        .or_else(|| faulty(evidence))
         .or_else(|| unsteady(evidence))
         .unwrap_or_else(|| limit(evidence))
+}
+
+/// A window in which something goes wrong on purpose is unsteady on purpose, and what was carried of what was offered is
+/// told by the effect.
+fn faulty(evidence: &Evidence) -> Option<Judgement> {
+    evidence.helpers_cpu_s.map(|_| (Verdict::Ok, String::new()))
 }
 
 /// What went wrong. A status above 399 is no error by itself: the client was told which status to expect, and counts any
@@ -74,12 +83,23 @@ pub fn error_counts(result: &LoadResult) -> impl Iterator<Item = (&ErrorKind, &u
     result.errors.iter().filter(|(kind, _)| **kind != ErrorKind::Status)
 }
 
+/// Of these, requests that got no answer; the others got one that was not to be expected.
+pub fn unanswered_counts(result: &LoadResult) -> impl Iterator<Item = (&ErrorKind, &u64)> {
+    error_counts(result).filter(|(kind, _)| !matches!(kind, ErrorKind::UnexpectedStatus | ErrorKind::UnexpectedBody))
+}
+
 fn errors(evidence: &Evidence) -> Option<Judgement> {
+    let result = evidence.result;
+    // Under a fault, refusing is what a server should do; how often it did is told by the effect.
+    let counts: Vec<(&ErrorKind, &u64)> = match evidence.helpers_cpu_s {
+        None => error_counts(result).collect(),
+        Some(_) => unanswered_counts(result).collect(),
+    };
     // Connections that starve may time out as well; `starved` says more.
-    if error_counts(evidence.result).count() == 0 || evidence.result.verdict.kind == ClientVerdictKind::Starved {
+    if counts.is_empty() || result.verdict.kind == ClientVerdictKind::Starved {
         return None;
     }
-    let kinds: Vec<String> = error_counts(evidence.result).map(|(kind, n)| format!("{n} × {}", kebab(kind))).collect();
+    let kinds: Vec<String> = counts.into_iter().map(|(kind, n)| format!("{n} × {}", kebab(kind))).collect();
     Some((Verdict::Errors, format!("{} in {} answers", kinds.join(", "), evidence.result.requests_total)))
 }
 

@@ -23,12 +23,11 @@ pub mod builds;
 pub mod repeat;
 pub mod stacks;
 
-/// The main job: the study the suite began with, and the same without its waits.
-const MAIN_SCENARIOS: [&str; 2] = ["cache", "cache-nodelay"];
-/// Enough for a range; `--publish` runs more.
-const TRIALS: &str = "3";
-/// Keeps the main job under an hour on two cores; the study's own windows are `--duration 10s`.
-const DURATION: &str = "4s";
+/// The main job: the study the suite began with, the same without its waits, and the same at rates that are offered. How
+/// often and how long each is measured stands in its file; on two cores they take less than an hour together.
+const MAIN_SCENARIOS: [&str; 3] = ["cache", "cache-nodelay", "cache-rate"];
+/// What `bench-quick` leaves of them: the curves are none in a look.
+const QUICK_SCENARIOS: [&str; 2] = ["cache", "cache-nodelay"];
 /// What `bench-quick` looks at: one stack of each of the five models that the comparison is about, and the ceiling. The
 /// whole field would take more than the two minutes that a look may take. Of the two stacks on may it is the one that
 /// conforms fully.
@@ -36,7 +35,7 @@ const QUICK_STACKS: &str = "thread-pool,tokio,async-std,smol,may,null";
 
 /// `bench-all`.
 pub fn all(options: &[OsString]) -> Result<ExitCode> {
-    measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), &with_defaults(options))
+    measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), options)
 }
 
 /// `bench-quick`.
@@ -46,13 +45,13 @@ pub fn quick(options: &[OsString]) -> Result<ExitCode> {
         words.extend(["--stacks", QUICK_STACKS].map(OsString::from));
     }
     words.extend_from_slice(options);
-    measure(MAIN_SCENARIOS.map(OsString::from).to_vec(), &words)
+    measure(QUICK_SCENARIOS.map(OsString::from).to_vec(), &words)
 }
 
 /// `bench-everything`.
 pub fn everything(options: &[OsString]) -> Result<ExitCode> {
     let scenarios = scenario_files()?.into_iter().map(PathBuf::into_os_string).collect();
-    measure(scenarios, &with_defaults(options))
+    measure(scenarios, options)
 }
 
 /// `check-all`.
@@ -92,20 +91,6 @@ pub fn built_stackbench() -> Result<Result<PathBuf, ExitCode>> {
     Ok(Ok(target_dir()?.join("release/stackbench")))
 }
 
-/// The user's options, and before them the defaults that these do not replace.
-pub fn with_defaults(options: &[OsString]) -> Vec<OsString> {
-    let mut words: Vec<OsString> = Vec::new();
-    // `--publish` has a number of trials of its own.
-    if !["--trials", "--publish"].iter().any(|flag| has(options, flag)) {
-        words.extend(["--trials", TRIALS].map(OsString::from));
-    }
-    if !has(options, "--duration") {
-        words.extend(["--duration", DURATION].map(OsString::from));
-    }
-    words.extend_from_slice(options);
-    words
-}
-
 /// Whether an option is given, as `--flag value` or `--flag=value`.
 pub fn has(options: &[OsString], flag: &str) -> bool {
     let is = |word: &OsStr| {
@@ -130,19 +115,6 @@ fn scenario_files() -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn defaults(options: &[&str]) -> Vec<String> {
-        let options: Vec<OsString> = options.iter().map(OsString::from).collect();
-        with_defaults(&options).into_iter().map(|word| word.into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn the_users_options_replace_the_defaults() {
-        assert_eq!(defaults(&[]), ["--trials", "3", "--duration", "4s"]);
-        assert_eq!(defaults(&["--duration", "10s"]), ["--trials", "3", "--duration", "10s"]);
-        assert_eq!(defaults(&["--trials=5"]), ["--duration", "4s", "--trials=5"]);
-        assert_eq!(defaults(&["--publish"]), ["--duration", "4s", "--publish"]);
-    }
 
     #[test]
     fn an_option_that_only_begins_alike_is_another() {

@@ -48,6 +48,7 @@ impl Draft {
             find_rate: None,
             warmup_ns: 0,
             spread_ns: 0,
+            interval_ns: NS_PER_S,
             spins: false,
             watch: Vec::new(),
             expect_status: None,
@@ -114,6 +115,7 @@ impl Draft {
             Name::Header => self.add_header(&value),
             Name::Warmup => self.options.warmup_ns = own_time("--warmup", &value)?,
             Name::Spread => self.options.spread_ns = own_time("--spread", &value)?,
+            Name::Interval => self.options.interval_ns = own_interval(&value)?,
             Name::WatchTree => self.add_watch(&value)?,
             Name::ExpectStatus => self.options.expect_status = Some(own_status(&value)?),
             Name::ExpectBody => self.options.expect_body = Some(value.into_bytes()),
@@ -269,6 +271,17 @@ pub fn text(value: OsString) -> String {
 fn own_time(flag: &str, value: &str) -> Result<u64, Refusal> {
     let message = || Refusal::Message(format!("stackload: {flag} '{value}': expected a time such as 500ms, 2s or 1m"));
     parse_time_ns(value).ok_or_else(message)
+}
+
+/// Shorter intervals hold too few answers for a percentile, and a histogram each.
+const INTERVAL_NS_MIN: u64 = 20_000_000;
+
+fn own_interval(value: &str) -> Result<u64, Refusal> {
+    let divides = |ns: &u64| (INTERVAL_NS_MIN..=NS_PER_S).contains(ns) && NS_PER_S.is_multiple_of(*ns);
+    let message = || {
+        Refusal::Message(format!("stackload: --interval '{value}': expected a part of a second from 20ms on, as 100ms"))
+    };
+    parse_time_ns(value).filter(divides).ok_or_else(message)
 }
 
 fn own_status(value: &str) -> Result<u16, Refusal> {

@@ -55,6 +55,7 @@ Usage: stackload <options> <url>
         --ndjson       <F>  Write one JSON object a second to F
         --warmup       <T>  Load the server that long before the measured window
         --spread       <T>  Spread the first requests evenly over this time
+        --interval  <T>    In the result file, also the figures of each such part of a second
         --watch-tree <N=P>  Account process P and its descendants under the name N
         --expect-status <N> Count answers with another status as errors
         --expect-body  <S>  Count answers with another body as errors
@@ -106,6 +107,8 @@ pub struct Options {
     pub warmup_ns: u64,
     /// Time over which the first requests are spread.
     pub spread_ns: u64,
+    /// Length of the intervals that are counted apart; a second, or what divides it.
+    pub interval_ns: u64,
     /// Whether the event loops never sleep.
     pub spins: bool,
     /// Process trees to account, by name.

@@ -35,6 +35,7 @@ pub enum Name {
     FailIf,
     FindRate,
     Spin,
+    Interval,
 }
 
 /// Whether an option has an argument.
@@ -77,6 +78,7 @@ const OWN_OPTIONS: &[(&str, Name, Takes)] = &[
     ("find-rate", Name::FindRate, Takes::Value),
     ("json", Name::Json, Takes::Value),
     ("warmup", Name::Warmup, Takes::Value),
+    ("interval", Name::Interval, Takes::Value),
     ("spin", Name::Spin, Takes::Nothing),
     ("spread", Name::Spread, Takes::Value),
     ("watch-tree", Name::WatchTree, Takes::Value),

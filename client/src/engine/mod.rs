@@ -26,6 +26,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use connection::ConnectionOutcome;
 pub use event_loop::{EventLoop, LoopError, Open};
@@ -98,6 +99,8 @@ pub struct Plan {
     pub budget: Budget,
     /// Whether there is load before the window.
     pub has_warmup: bool,
+    /// Length of the intervals that are counted apart; a part of a second, or one.
+    pub interval_ns: u64,
     /// Whether the loops never sleep.
     pub spins: bool,
     /// Who looks on.
@@ -108,15 +111,20 @@ impl Plan {
     /// How long the open loop waits before its first request is due, so that its connections are established by then:
     /// what a server needs to accept them is no part of an answer.
     pub fn lead_ns(&self) -> u64 {
-        /// A handshake and a little more.
-        const CONNECTING_NS: u64 = 100_000_000;
-        /// A server that accepts ten thousand connections a second is a slow one.
-        const EACH_NS: u64 = 100_000;
         match self.schedule {
             Schedule::Closed => 0,
-            Schedule::Open { .. } => CONNECTING_NS + EACH_NS * u64::from(self.connections),
+            Schedule::Open { .. } => lead(self.connections).as_nanos() as u64,
         }
     }
+}
+
+/// The same by the number of connections, for whoever wants to know when the window of an open loop opens.
+pub fn lead(connections: u32) -> Duration {
+    /// A handshake and a little more.
+    const CONNECTING: Duration = Duration::from_millis(100);
+    /// A server that accepts ten thousand connections a second is a slow one.
+    const EACH: Duration = Duration::from_micros(100);
+    CONNECTING + EACH * connections
 }
 
 /// What one event loop has of its own.

@@ -5,7 +5,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Holding, Line, Overview, Section, Table},
+    table::{self, FaultTable, Figure, Headline, Holding, Line, Note, Overview, Section, Table},
 };
 
 /// Draws a run.
@@ -58,6 +58,12 @@ fn draw_section(text: &mut String, section: &Section) {
             text.push_str(&format!("{}\n\n", heading::NOT_CARRIED));
             bullets(text, panel.not_carried.iter().map(String::as_str));
         }
+        for table in &panel.faults {
+            draw_faults(text, table);
+        }
+        if !panel.faults.is_empty() {
+            text.push_str(&format!("{}\n\n", heading::faults()));
+        }
         for table in &panel.tables {
             draw_table(text, table);
         }
@@ -89,6 +95,28 @@ fn draw_overview(text: &mut String, overview: &Overview) {
     text.push('\n');
 }
 
+fn draw_faults(text: &mut String, table: &FaultTable) {
+    text.push_str(&format!("#### {}: what it did\n\n", table.title));
+    text.push_str(&format!("| stack | {} | verdict |\n", table.columns.join(" | ")));
+    text.push_str(&format!("|:--|{}:--|\n", "--:|".repeat(table.columns.len())));
+    for line in &table.lines {
+        let note = line.note.map(|number| format!(" [{number}]")).unwrap_or_default();
+        let (name, figures) = (line.name.replace('|', "\\|"), line.figures.join(" | "));
+        text.push_str(&format!("| {name} | {figures} | {}{note} |\n", line.verdict));
+    }
+    text.push('\n');
+    draw_notes(text, &table.notes);
+}
+
+fn draw_notes(text: &mut String, notes: &[Note]) {
+    for (index, note) in notes.iter().enumerate() {
+        text.push_str(&format!("{}. {}: {}\n", index + 1, note.stacks.join(", "), note.text));
+    }
+    if !notes.is_empty() {
+        text.push('\n');
+    }
+}
+
 fn draw_table(text: &mut String, table: &Table) {
     let mark =
         |headline, words: &str| if table.headline == headline { format!("**{words}**") } else { words.to_owned() };
@@ -112,12 +140,7 @@ fn draw_table(text: &mut String, table: &Table) {
     if !table.schedule.is_empty() {
         text.push_str(&format!("{}\n\n", table.schedule));
     }
-    for (index, note) in table.notes.iter().enumerate() {
-        text.push_str(&format!("{}. {}: {}\n", index + 1, note.stacks.join(", "), note.text));
-    }
-    if !table.notes.is_empty() {
-        text.push('\n');
-    }
+    draw_notes(text, &table.notes);
     if !table.repeated.is_empty() {
         text.push_str(&format!("{}.\n\n", table.repeated));
     }

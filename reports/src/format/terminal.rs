@@ -8,7 +8,7 @@ use crate::{
     dir::Run,
     heading,
     number::NONE,
-    table::{self, Figure, Headline, Holding, Line, Overview, OverviewLine, Section, Table},
+    table::{self, FaultTable, Figure, Headline, Holding, Line, Note, Overview, OverviewLine, Section, Table},
 };
 
 /// Prose is broken here; the tables fit 120 columns by themselves.
@@ -73,6 +73,13 @@ fn draw_section(text: &mut String, section: &Section) {
             panel.not_carried.iter().for_each(|line| text.push_str(&wrapped("  ", line)));
             text.push('\n');
         }
+        for table in &panel.faults {
+            draw_faults(text, table);
+        }
+        if !panel.faults.is_empty() {
+            text.push_str(&wrapped("", heading::faults()));
+            text.push('\n');
+        }
     }
     draw_holdings(text, &section.holdings);
 }
@@ -104,14 +111,32 @@ fn draw_table(text: &mut String, table: &Table) {
     if !table.schedule.is_empty() {
         text.push_str(&wrapped("  ", &table.schedule));
     }
-    for (index, note) in table.notes.iter().enumerate() {
-        let words = format!("{}: {}", note.stacks.join(", "), note.text);
-        text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
-    }
+    draw_notes(text, &table.notes);
     if !table.repeated.is_empty() {
         text.push_str(&wrapped("  ", &table.repeated));
     }
     text.push('\n');
+}
+
+fn draw_faults(text: &mut String, table: &FaultTable) {
+    let mut grid = empty_grid();
+    let columns = table.columns.iter().map(|column| narrow(column));
+    grid.set_header(["stack".to_owned()].into_iter().chain(columns).chain(["verdict".to_owned()]));
+    for line in &table.lines {
+        let note = line.note.map(|number| format!(" [{number}]")).unwrap_or_default();
+        let verdict = format!("{}{note}", line.verdict);
+        grid.add_row([&line.name].into_iter().chain(&line.figures).chain([&verdict]));
+    }
+    text.push_str(&format!("{}: what it did\n{}", table.title, drawn(grid, 1..table.columns.len() + 1)));
+    draw_notes(text, &table.notes);
+    text.push('\n');
+}
+
+fn draw_notes(text: &mut String, notes: &[Note]) {
+    for (index, note) in notes.iter().enumerate() {
+        let words = format!("{}: {}", note.stacks.join(", "), note.text);
+        text.push_str(&wrapped(&format!("  [{}] ", index + 1), &words));
+    }
 }
 
 /// Few columns leave room for what a stack is made of.

@@ -101,7 +101,8 @@ fn curve(
     let idle = (crowds.len() > 1).then_some(&IDLE_CONNECTION);
     let held = [&RSS].into_iter().chain(idle).chain([&SWITCHES]);
     let pace = pace.iter().map(|measure| columns.of_measure(measure, of));
-    let rest = limits.iter().copied().chain(held).map(|measure| columns.of_measure(measure, of));
+    let is_known = |measure: &&Measure| cells().any(|cell| (measure.shown)(cell).is_some());
+    let rest = limits.iter().copied().chain(held).filter(is_known).map(|measure| columns.of_measure(measure, of));
     pace.chain(scaling).chain(rest).collect()
 }
 

@@ -20,6 +20,28 @@ pub enum Rate {
     Share(f64),
 }
 
+/// A share, written as per cent: `"1%"`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Share(pub f64);
+
+impl TryFrom<String> for Share {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        let is_share = |percent: &f64| *percent > 0.0 && percent.is_finite();
+        let share = percent.filter(is_share).map(|percent| Self(percent / 100.0));
+        share.ok_or_else(|| format!("`{text}` is no share; write one as \"50%\""))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} %", (self.0 * 1000.0).round() / 10.0)
+    }
+}
+
 impl FromStr for Rate {
     type Err = String;
 
@@ -28,11 +50,7 @@ impl FromStr for Rate {
         if text == MAX {
             return Ok(Self::Max);
         }
-        let percent: f64 = text.strip_suffix('%').and_then(|number| number.trim().parse().ok()).ok_or_else(wrong)?;
-        match percent > 0.0 && percent.is_finite() {
-            true => Ok(Self::Share(percent / 100.0)),
-            false => Err(wrong()),
-        }
+        Share::try_from(text.to_owned()).map(|Share(share)| Self::Share(share)).map_err(|_| wrong())
     }
 }
 
@@ -48,9 +66,11 @@ impl<'de> Deserialize<'de> for Rate {
             }
 
             fn visit_f64<E: de::Error>(self, per_second: f64) -> Result<Rate, E> {
-                match per_second > 0.0 && per_second <= RATE_MAX {
+                match (1.0..=RATE_MAX).contains(&per_second) && per_second.fract() == 0.0 {
                     true => Ok(Rate::PerSecond(per_second)),
-                    false => Err(E::custom(format!("a rate must be above 0 and at most {RATE_MAX} per second"))),
+                    false => Err(E::custom(format!(
+                        "a rate must be a whole number of requests per second, from 1 to {RATE_MAX}"
+                    ))),
                 }
             }
 
@@ -76,7 +96,7 @@ impl fmt::Display for Rate {
         match self {
             Self::Max => write!(f, "as fast as answers come"),
             Self::PerSecond(rate) => write!(f, "{rate}/s"),
-            Self::Share(share) => write!(f, "{} % of its maximum", (share * 1000.0).round() / 10.0),
+            Self::Share(share) => write!(f, "{} of its maximum", Share(*share)),
         }
     }
 }
@@ -96,18 +116,19 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_a_share_or_the_maximum() {
-        let rates = read("[\"max\", 5000, 0.5, \"12.5%\"]").unwrap();
-        assert_eq!(rates, [Rate::Max, Rate::PerSecond(5000.0), Rate::PerSecond(0.5), Rate::Share(0.125)]);
+        let rates = read("[\"max\", 5000, 7.0, \"12.5%\"]").unwrap();
+        assert_eq!(rates, [Rate::Max, Rate::PerSecond(5000.0), Rate::PerSecond(7.0), Rate::Share(0.125)]);
         let words: Vec<String> = rates.iter().map(ToString::to_string).collect();
-        assert_eq!(words, ["as fast as answers come", "5000/s", "0.5/s", "12.5 % of its maximum"]);
+        assert_eq!(words, ["as fast as answers come", "5000/s", "7/s", "12.5 % of its maximum"]);
     }
 
     #[test]
     fn what_is_no_rate_is_refused_with_what_would_be_one() {
         for (list, words) in [
-            ("[0]", "above 0"),
-            ("[-5]", "above 0"),
-            ("[2000000]", "at most"),
+            ("[0]", "from 1 to 1000000"),
+            ("[-5]", "from 1 to"),
+            ("[2000000]", "from 1 to"),
+            ("[0.5]", "a whole number"),
             ("[\"0%\"]", "is no rate"),
             ("[\"fast\"]", "a share (\"50%\")"),
             ("[true]", "requests per second, a share"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-use super::{Delay, Rate, Scenario};
+use super::{Delay, Fault, Rate, Scenario};
 use crate::units::show_duration;
 
 /// More steps than this nobody waits for, and no table shows.
@@ -25,6 +25,8 @@ pub struct Steps {
     pub workers: Vec<u32>,
     /// Instead of `[load] rate`.
     pub rate: Vec<Rate>,
+    /// What goes wrong in the window.
+    pub fault: Vec<Fault>,
     /// Of `workers`, what this machine has too few CPUs for.
     #[serde(skip)]
     pub workers_left_out: Vec<u32>,
@@ -48,8 +50,9 @@ impl Steps {
     }
 
     /// How long each list is.
-    fn numbers(&self) -> [usize; 5] {
-        [self.delays.len(), self.connections.len(), self.pool.len(), self.workers.len(), self.rate.len()]
+    fn numbers(&self) -> [usize; 6] {
+        let Self { delays, connections, pool, workers, rate, fault, .. } = self;
+        [delays.len(), connections.len(), pool.len(), workers.len(), rate.len(), fault.len()]
     }
 
     /// Leaves out what asks for more workers than there are CPUs.
@@ -86,7 +89,7 @@ impl Scenario {
         });
         steps = each(steps, &self.steps.connections, |scenario, connections| {
             scenario.load.connections = *connections;
-            format!("{connections} connections")
+            counted(*connections, "connection")
         });
         steps = each(steps, &self.steps.pool, |scenario, pool| {
             scenario.server.pool = *pool;
@@ -94,11 +97,15 @@ impl Scenario {
         });
         steps = each(steps, &self.steps.workers, |scenario, workers| {
             (scenario.server.workers, scenario.server.cpus) = (Some(*workers), Some(*workers));
-            format!("{workers} {}", if *workers == 1 { "worker" } else { "workers" })
+            counted(*workers, "worker")
         });
         steps = each(steps, &self.steps.rate, |scenario, rate| {
             scenario.load.rate = Some(*rate);
             rate.to_string()
+        });
+        steps = each(steps, &self.steps.fault, |scenario, fault| {
+            fault.set(scenario);
+            fault.title()
         });
         if !self.steps.is_empty() {
             for (number, step) in (0..).zip(&mut steps) {
@@ -122,6 +129,11 @@ fn each<T>(steps: Vec<Step>, values: &[T], set: impl Fn(&mut Scenario, &T) -> St
         step
     };
     steps.iter().flat_map(|step| values.iter().map(move |value| at(step, value))).collect()
+}
+
+/// `1 worker`, `2 workers`.
+fn counted(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn delays_in_words(delays: &BTreeMap<String, Delay>) -> String {

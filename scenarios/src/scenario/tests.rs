@@ -101,7 +101,7 @@ fn rates_that_contradict_the_loop_or_each_other_are_refused() {
         (open(""), "load.rate: an open loop needs one"),
         (open("rate = \"50%\""), "put \"max\" into [steps] rate"),
         (open("[steps]\nrate = [100, \"50%\"]"), "put \"max\" into [steps] rate"),
-        (open("rate = 0"), "above 0"),
+        (open("rate = 0"), "from 1 to"),
     ] {
         let error = format!("{:#}", scenario.unwrap_err());
         assert!(error.contains(words), "`{words}` is not in `{error}`");
@@ -181,4 +181,49 @@ fn steps_over_workers_of_which_none_fits_are_refused_with_the_remedy() {
     for words in ["steps.workers: 4 or more", "2 CPUs", "--workers"] {
         assert!(error.contains(words), "`{words}` is not in `{error}`");
     }
+}
+
+/// The scenario at a rate, with a fault.
+fn faulty(fault: &str) -> Result<Scenario> {
+    open(&format!("rate = 500\n[[steps.fault]]\n{fault}"))
+}
+
+#[test]
+fn a_fault_lengthens_its_window_by_the_time_it_lasts() {
+    let two = "what = \"nothing\"\n[[steps.fault]]\nwhat = { store-slower = \"1ms\" }\nat = \"3s\"\nlasting = \"2s\"";
+    let steps = faulty(two).unwrap().at_steps();
+    let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(titles, ["no fault", "store slower by 1ms for 2s"]);
+    let [calm, slow] = [0, 1].map(|step: usize| steps[step].scenario.load.duration);
+    assert_eq!(slow, calm + Duration::from_secs(2));
+}
+
+#[test]
+fn an_overload_needs_more_connections_and_a_maximum_to_be_a_share_of() {
+    let overload = "what = { overload = \"150%\" }\nat = \"3s\"\nlasting = \"2s\"";
+    let steps = faulty(&format!("what = \"maximum\"\n[[steps.fault]]\n{overload}")).unwrap().at_steps();
+    assert_eq!(steps[0].scenario.load.rate, Some(Rate::Max));
+    assert_eq!([0, 1].map(|step: usize| steps[step].scenario.connections()), [2000, 4000]);
+    let error = format!("{:#}", faulty(overload).unwrap_err());
+    assert!(error.contains("put a fault before it with what = \"maximum\""), "{error}");
+}
+
+#[test]
+fn faults_that_contradict_themselves_are_refused() {
+    for (fault, words) in [
+        ("what = \"store-paused\"\nat = \"3s\"", "how long is it?"),
+        ("what = \"store-paused\"\nlasting = \"1s\"", "must leave time before it"),
+        ("what = \"store-paused\"\nat = \"11s\"\nlasting = \"1s\"", "within load.duration (10s)"),
+        ("what = \"store-connections-killed\"\nat = \"1s\"\nlasting = \"1s\"", "takes no time; leave `lasting` out"),
+        ("what = \"nothing\"\nat = \"1s\"", "does not begin; leave `at` out"),
+        ("what = { store-errors = \"101%\" }\nat = \"1s\"\nlasting = \"1s\"", "at most 100 %"),
+        ("what = { store-errors = \"much\" }\nat = \"1s\"\nlasting = \"1s\"", "`much` is no share"),
+        ("what = { slow-readers = 0 }\nat = \"1s\"\nlasting = \"1s\"", "slow-readers must be between 1 and"),
+        ("what = \"store-on-fire\"\nat = \"1s\"", "store-paused"),
+    ] {
+        let error = format!("{:#}", faulty(fault).unwrap_err());
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
+    let closed = load(&GOOD.replace("[server]", "[[steps.fault]]\nwhat = \"nothing\"\n[server]"));
+    assert!(format!("{:#}", closed.unwrap_err()).contains("give [load] a rate"));
 }

@@ -40,6 +40,7 @@ fn of_trial<T>(mode: Mode, pool: u32, null_rate: Option<f64>, ask: impl FnOnce(&
         attempt: Attempt::First,
         workers: 1,
         rate: Ok(None),
+        beside_rate: None,
         arrival_seed: 7,
         null_rate,
         server_sha256: None,
@@ -88,7 +89,7 @@ fn the_null_server_s_rate_is_the_ceiling_where_it_is_lower() {
 
 fn compared(counts: &[(&str, u64)], result: LoadResult) -> Result<(), String> {
     let counts = counts.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-    let measured = Measured { result, counts, reports: BTreeMap::new() };
+    let measured = Measured { loaded: Loaded { result, played: None }, counts, reports: BTreeMap::new() };
     of_trial(Mode::Async, 16, None, |trial| trial.compare_counts(&measured)).map_err(|error| error.to_string())
 }
 

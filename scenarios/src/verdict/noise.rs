@@ -29,7 +29,9 @@ pub(super) fn noisy(evidence: &Evidence) -> Option<Judgement> {
 /// Disjoint sets; one of all, where the server shares its CPUs.
 fn parties<'a>(evidence: &Evidence<'a>) -> Vec<Party<'a>> {
     let cpus = evidence.cpus;
-    let (server_s, client_s) = (evidence.server_cpu_s, evidence.result.client.cpu_s);
+    // Those who play a fault do so on the client's CPUs.
+    let client_s = evidence.result.client.cpu_s + evidence.helpers_cpu_s.unwrap_or_default();
+    let server_s = evidence.server_cpu_s;
     let store_s = evidence.store_cpu_s.unwrap_or_default();
     let server = Party { who: "the server", cpus: &cpus.server, used_s: server_s };
     let store = Party { who: "the store", cpus: &cpus.store, used_s: store_s };
@@ -62,7 +64,8 @@ fn foreign(evidence: &Evidence) -> Option<Judgement> {
     evidence.store_cpu_s?;
     let allowed = &evidence.cpus.allowed;
     let capacity_s = capacity_s(evidence, allowed);
-    let (others_s, stolen_s) = (evidence.result.others_cpu_s, stolen_s(evidence, allowed));
+    let others_s = (evidence.result.others_cpu_s - evidence.helpers_cpu_s.unwrap_or_default()).max(0.0);
+    let stolen_s = stolen_s(evidence, allowed);
     (others_s + stolen_s > NOISE * capacity_s).then(|| {
         let percent = |part: f64| 100.0 * part / capacity_s;
         let taken = match percent(stolen_s) {

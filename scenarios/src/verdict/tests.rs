@@ -61,6 +61,7 @@ pub(crate) fn healthy() -> LoadResult {
         },
         occupancy: 1.0,
         per_second: vec![second; 10],
+        per_interval: None,
         event_loop_turn_us: TurnSummary::default(),
         client: ProcessUsage { cpu_s: 3.0, ..ProcessUsage::default() },
         watched: BTreeMap::new(),
@@ -113,6 +114,7 @@ fn verdict(result: &LoadResult, case: &Case) -> Judgement {
         delay_ceiling: case.delay_ceiling,
         null_ceiling: case.null_ceiling,
         store_cpu_s: case.store_cpu_s,
+        helpers_cpu_s: None,
         server_cpu_s: case.server_cpu_s,
     })
 }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod cards;
 mod conformance;
+mod disturbed_windows;
 mod doctor;
 mod faults;
 mod harness;

@@ -40,7 +40,7 @@ fn a_rate_is_offered_to_every_stack_alike_and_a_share_is_one_of_its_own_maximum(
     assert!((50..=150).contains(&offered.due), "{} due", offered.due);
     assert!(offered.latency_us.p99 >= row.latency_us.p50, "{offered:?}");
     let (_, share) = at(&ran, 2, "thread-pool");
-    assert!((share.unwrap().per_sec / maximum.requests_per_sec - 0.1).abs() < 1e-9);
+    assert_eq!(share.unwrap().per_sec, (maximum.requests_per_sec / 10.0).round());
     let null: Vec<Option<u32>> = ran.rows.iter().filter(|row| row.stack == "null").map(|row| row.step).collect();
     assert_eq!(null, [Some(0)], "nobody needs to know what null does at a given rate");
     let steps = RunDir::load(&ran.out).unwrap().meta.scenarios[0].steps.clone();

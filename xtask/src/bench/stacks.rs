@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-use super::{built_stackbench, has, with_defaults};
+use super::{built_stackbench, has};
 use crate::{
     command::{find_program, root, run},
     exit_code,
@@ -82,7 +82,7 @@ fn words(options: &[OsString]) -> Vec<OsString> {
 /// The store and the other defaults that the user does not replace, and then the user's options.
 pub fn over_redis(options: &[OsString]) -> Vec<OsString> {
     let mut words = missing(&STORE, options);
-    words.extend(with_defaults(options));
+    words.extend_from_slice(options);
     words
 }
 
@@ -120,15 +120,9 @@ mod tests {
 
     #[test]
     fn the_whole_field_is_measured_over_redis_server_unless_the_user_says_otherwise() {
-        assert_eq!(
-            words(&[]),
-            os(&["--stacks", "all", "--redis", "spawn", "--pool", "16", "--trials", "3", "--duration", "4s"])
-        );
+        assert_eq!(words(&[]), os(&["--stacks", "all", "--redis", "spawn", "--pool", "16"]));
         let own = words(&os(&["--stacks=tokio,null", "--trials", "1"]));
-        assert_eq!(
-            own,
-            os(&["--redis", "spawn", "--pool", "16", "--duration", "4s", "--stacks=tokio,null", "--trials", "1"])
-        );
+        assert_eq!(own, os(&["--redis", "spawn", "--pool", "16", "--stacks=tokio,null", "--trials", "1"]));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl<'run> EventLoop<'run> {
             connecting: 0,
             timers: Timers::with_capacity(2 * connections.len()),
             pace: Pace::new(plan.spins),
-            tally: if arrivals.is_some() { Tally::open_loop() } else { Tally::new() },
+            tally: if arrivals.is_some() { Tally::open_loop() } else { Tally::new() }.by_intervals_of(plan.interval_ns),
             arrivals,
             free: VecDeque::new(),
             connections,
@@ -292,11 +292,11 @@ impl<'run> EventLoop<'run> {
     /// Hands finished seconds to whoever looks on.
     fn show_seconds(&mut self, now_ns: u64) {
         let Some(live) = self.plan.live.as_ref().filter(|_| self.open_ns.is_some()) else { return };
-        self.tally.turn_seconds(now_ns);
-        for number in self.shown..self.tally.seconds.len() {
-            live.add(number, &self.tally.seconds[number]);
+        self.tally.turn_intervals(now_ns);
+        for number in self.shown..self.tally.intervals.len() {
+            live.add(number / self.tally.intervals_per_s(), &self.tally.intervals[number]);
         }
-        self.shown = self.tally.seconds.len();
+        self.shown = self.tally.intervals.len();
     }
 
     /// Counts batches whose time is over, each once, whether an answer comes or not.

@@ -152,6 +152,9 @@ impl Server {
         while let Some(request) = connection.next_request() {
             let burden = Burden::asked(request.path());
             let answer = self.answer(request, burden);
+            if self.trap.drops(self.requests.load(Ordering::Relaxed), answer) {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             connection.answer(answer);
             match burden.padding {
                 1.. if self.trap.pads(self.requests.load(Ordering::Relaxed)) => {

@@ -71,6 +71,8 @@ pub(crate) enum Trap {
     Batches,
     /// Stops the store's process now and then
     StallsStore,
+    /// Closes the connection of a request for which the store fails
+    Drops,
 }
 
 /// What is done with one request to the store.
@@ -116,6 +118,11 @@ impl Trap {
             Self::Batches => Deed::Together,
             _ => Deed::Honest,
         }
+    }
+
+    /// Whether the client of the `nth` request to the store is left without this answer. Verification wants its 503.
+    pub(crate) fn drops(self, nth: u64, answer: Answer) -> bool {
+        self == Self::Drops && nth > HONEST_REQUESTS && answer.status == 503
     }
 
     /// Whether the answer to the `nth` request to the store may be longer than it need be. Verification wants no chunks.
