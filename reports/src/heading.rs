@@ -6,12 +6,16 @@ use crate::{
     dir::Run,
     number,
     places::PLACE_TRIALS_MIN,
-    row::{Placement, Row},
+    row::Row,
     run::{ScenarioMeta, StoreKind},
     stats::{self, median},
     table::Section,
     wall::WallTime,
 };
+
+mod placement;
+
+use placement::placement;
 
 /// Store, placement and load of a section, a line each.
 pub fn facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
@@ -27,7 +31,7 @@ pub fn search_facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
 fn facts_of_load(meta: Option<&ScenarioMeta>, rows: &[&Row], trials: &str) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
     let load = format!("{}{trials}.", load(meta, rows));
-    let lines = [Some(store(meta, row)), Some(placement(row)), Some(load), store_ceiling(meta), speed(rows)];
+    let lines = [Some(store(meta, row)), placement(meta, rows), Some(load), store_ceiling(meta), speed(rows)];
     lines.into_iter().flatten().collect()
 }
 
@@ -59,6 +63,15 @@ fn store_ceiling(meta: Option<&ScenarioMeta>) -> Option<String> {
     ))
 }
 
+/// Which steps a machine of so many CPUs could not run; none if it could run all.
+pub fn left_out(meta: &ScenarioMeta, cpus: u32) -> Option<String> {
+    let workers: Vec<String> = meta.workers_left_out.iter().map(u32::to_string).collect();
+    (!workers.is_empty()).then(|| {
+        let workers = workers.join(", ");
+        format!("Left out: steps of {workers} workers; each is to have a CPU, and this machine has {cpus}.")
+    })
+}
+
 fn store(meta: Option<&ScenarioMeta>, row: &Row) -> String {
     // Steps may have delays of their own; each kind is said once.
     let of_steps = meta.into_iter().flat_map(|meta| meta.steps.iter().map(|step| &step.delays));
@@ -79,28 +92,6 @@ fn store(meta: Option<&ScenarioMeta>, row: &Row) -> String {
         kinds => kinds.join("; "),
     };
     format!("Store: {}, {delays}.", row.store_name)
-}
-
-fn placement(row: &Row) -> String {
-    let cpus = |party: &str| row.cpus.get(party).map(Vec::as_slice).unwrap_or_default();
-    let (server, store, client) = (cpus("server"), cpus("store"), cpus("client"));
-    if row.placement == Placement::Free || server.is_empty() {
-        return "Placement: free, every process may use every CPU.".to_owned();
-    }
-    let server_on = format!("server alone on CPU {}", list(server));
-    match (store, client) {
-        (_, []) => format!("Placement: pinned, {server_on}."),
-        ([], client) => format!("Placement: pinned, {server_on}, client on CPU {}.", list(client)),
-        (store, client) if store == client => {
-            let other = if server.len() == 1 && client.len() == 1 { "the other CPU" } else { "CPU" };
-            format!("Placement: pinned, {server_on}; client and store share {other} ({}).", list(client))
-        }
-        _ => format!("Placement: pinned, {server_on}, store on CPU {}, client on CPU {}.", list(store), list(client)),
-    }
-}
-
-fn list(cpus: &[u32]) -> String {
-    cpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn load(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> String {
@@ -189,6 +180,9 @@ pub fn overview() -> &'static str {
      their ratios to the best of each column; what is marked as ceiling or floor is a reference and no competitor."
 }
 
+/// What stands above the list of rates that were too much.
+pub const NOT_CARRIED: &str = "Offered and not carried:";
+
 /// How to read the tables of what faults did.
 pub fn faults() -> &'static str {
     "Lost: requests of the load, and of a second client, that will never be answered, over all trials; 503 and other: \
@@ -207,7 +201,8 @@ pub fn holdings() -> &'static str {
     "Medians over all trials of the scenario. Cold start: from the start of the process to its first answer. PSS: memory \
      of all the server's processes right after the window with the load's connections open, what they share divided \
      among them. An idle connection has been served once and waits; it was weighed on a server process of its own, once \
-     for each stack, and the kernel's memory for sockets is not in it."
+     for each stack and with as many connections as the load has (where steps differ, the most), and the kernel's memory \
+     for sockets is not in it."
 }
 
 /// How to read the tables: the rules that every table of these sections rests on.
@@ -305,11 +300,14 @@ const QUEUEING: &str = "Queueing p50 and p99: in a closed loop at saturation the
 /// What they are in an open loop.
 pub(crate) const FROM_DUE: &str = "Latencies from due: from the instant at which a request was due, whether or not the server or a \
                         connection was ready for it, to the last byte of its answer. Where less than the offered rate was \
-                        carried, a queue was growing, and they say how long the window was.";
+                        carried, a queue was growing: they say how long the window was, and are marked ≥. Carried is the rate of \
+                        answers over the rate offered. Schedule lag: how much later than it could the load client sent, \
+                        which is no fault of a stack; beyond 1 ms the row is `client-limited`. Of a share of its maximum, \
+                        each stack has a rate of its own.";
 
 /// Where all percentiles come from.
 const PERCENTILES: &str = "Percentiles are taken from the merged histograms of the trials, never averaged; ≥ marks one whose \
-                           rank falls among requests that were never answered, and (7 of 8) that only so many of the trials' \
+                           rank falls among requests that were never answered or whose rate was not carried, and (7 of 8) that only so many of the trials' \
                            histograms could be read.";
 
 /// The words beside a stack's name.

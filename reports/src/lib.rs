@@ -10,6 +10,7 @@
 //! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
 //! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
 //!   ([`heading`]).
+//! - [`seconds`]: what each trial's window looked like from inside.
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
@@ -37,6 +38,7 @@ pub mod row;
 pub mod run;
 #[cfg(test)]
 mod sample;
+pub mod seconds;
 pub mod stats;
 pub mod summary;
 pub mod table;
@@ -49,7 +51,7 @@ pub use row::Row;
 pub use run::RunMeta;
 
 /// The files [`render`] makes, and how each is drawn.
-const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown)];
+const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown), ("curves.csv", Format::Curves)];
 
 /// A run's tables for a terminal of 120 columns.
 pub fn terminal(run: &Run) -> String {
@@ -70,7 +72,14 @@ pub fn render(dir: &Path) -> Result<Run> {
     let run = RunDir::load(dir)?;
     let searches = capacity::load(dir)?;
     for (name, format) in FILES {
-        write_whole(&dir.join(name), &drawn(&run, searches.as_ref(), *format)?)?;
+        // A run without steps has no curves, and a search nothing but its table.
+        let text = match &searches {
+            None => format.draw(&run),
+            Some(found) => format.draw_capacity(found, &run).unwrap_or_default(),
+        };
+        if !text.is_empty() {
+            write_whole(&dir.join(name), &text)?;
+        }
     }
     Ok(run)
 }

@@ -223,6 +223,10 @@ pub struct Offered {
     pub due: u64,
     /// Requests that were due and never sent, because no connection was free.
     pub unsent: u64,
+    /// Whether it was carried: whether 99 % of what fell due was answered, give or take what chance does; null in runs older
+    /// than the field.
+    #[serde(default)]
+    pub is_carried: Option<bool>,
     /// Latencies from the instants at which the requests were due.
     pub latency_us: Latency,
     /// How much later than it could the client sent, in microseconds: the median, …
@@ -303,9 +307,10 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
-    /// The server alone on its CPUs; workers = those CPUs.
+    /// The server alone on its CPUs; workers = those CPUs. At steps over workers it has as many CPUs as they say, where need
+    /// be those of client and store as well: [`Row::cpus`] tells.
     Pinned,
-    /// No binding; workers = CPUs of the machine.
+    /// No binding; workers = CPUs of the machine. At steps over workers the server alone is bound, to as many CPUs.
     Free,
 }
 

@@ -136,6 +136,9 @@ pub struct ScenarioMeta {
     /// there were any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepMeta>,
+    /// Of the workers that its steps ask for, those that the machine has too few CPUs for: such steps are not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers_left_out: Vec<u32>,
     /// Connections of the load.
     pub connections: u32,
     /// Length of the window, in seconds.
@@ -180,6 +183,9 @@ pub struct StepMeta {
     pub connections: u32,
     /// Blocking threads, and blocking store connections.
     pub pool: u32,
+    /// Workers of a server and CPUs it is bound to; null where steps do not differ in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
     /// Length of the warm-up, in seconds.
     pub warmup_s: f64,
 }

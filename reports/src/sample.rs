@@ -9,8 +9,8 @@ use crate::{
     latency::Observed,
     row::{Cost, Latency, Mode, Placement, Role, Row, SCHEMA, Verdict},
     run::{
-        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StoreCeiling,
-        StoreKind, StoreMeta,
+        GitMeta, MachineInfo, PlanMeta, ProfileMeta, RequestMeta, RunMeta, ScenarioMeta, StackMeta, StepMeta,
+        StoreCeiling, StoreKind, StoreMeta,
     },
 };
 
@@ -74,6 +74,7 @@ fn scenario() -> ScenarioMeta {
         requests: vec![request("cache_hit", Mode::Async), request("cache_set", Mode::Async)],
         delays: BTreeMap::from([("get".to_owned(), "20ms".to_owned()), ("set".to_owned(), "200ms".to_owned())]),
         steps: Vec::new(),
+        workers_left_out: Vec::new(),
         connections: 2000,
         duration_s: 4.0,
         warmup_s: 1.0,
@@ -84,6 +85,19 @@ fn scenario() -> ScenarioMeta {
             "set".to_owned(),
             StoreCeiling { multiplexed_per_sec: 321_000.0, plain_per_sec: 45_600.0 },
         )]),
+    }
+}
+
+/// A step that sets nothing.
+pub fn step(title: &str) -> StepMeta {
+    StepMeta {
+        title: title.to_owned(),
+        delays: BTreeMap::new(),
+        rate: None,
+        connections: 2000,
+        pool: 2000,
+        workers: None,
+        warmup_s: 1.0,
     }
 }
 

@@ -94,12 +94,29 @@ pub struct Cell {
     pub merged: Merged,
     /// Whether requests were due at instants of their own, which latencies are counted from.
     pub is_open: bool,
+    /// What was offered, per second; none in a closed loop, as all that is said of what was offered.
+    pub offered: Option<Spread>,
+    /// What the window had to send, per second: what fell due in it, and what was due before and still waited.
+    pub due: Option<Spread>,
+    /// The rate of answers over what was offered.
+    pub carried_share: Option<Spread>,
+    /// Whether every trial carried its rate; none where none of them tells.
+    pub is_carried: Option<bool>,
+    /// How much later than it could the client sent (99th percentile), in microseconds.
+    pub lag_us: Option<Spread>,
+    /// CPU time of the load client over that of one core.
+    pub client_cores: Option<Spread>,
     /// What the fault in the windows did; none where there was none.
     pub fault: Option<FaultSummary>,
-    /// Median latency; none where no trial has its distribution.
+    /// Median latency; none where no trial has its distribution. Where a rate was not carried, a queue grew as long as the
+    /// window lasted, and every percentile is a lower bound.
     pub p50: Option<Percentile>,
+    /// 90th percentile.
+    pub p90: Option<Percentile>,
     /// 99th percentile.
     pub p99: Option<Percentile>,
+    /// 99.9th percentile.
+    pub p999: Option<Percentile>,
     /// Server's CPU time per answer, in microseconds.
     pub server_us: Option<Spread>,
     /// The same by block.
@@ -117,6 +134,10 @@ pub struct Cell {
     pub rss_bytes: Option<Spread>,
     /// Server's context switches per answer.
     pub switches: Option<Spread>,
+    /// Connections of the load.
+    pub connections: u32,
+    /// Resident memory of the server that each of so many idle connections takes, in bytes.
+    pub idle_connection_bytes: Option<Spread>,
     /// Ceiling per second and where it comes from, of the first trial that has one.
     pub ceiling: Option<(f64, String)>,
     /// What the cell's figures may be used for: see [`decisive`].
@@ -135,7 +156,8 @@ pub struct Cell {
 
 impl Cell {
     /// Sums up the trials of one cell, with the client's distributions by [`Row::raw`]; `None` if there are no trials,
-    /// or none but those that were to be measured again.
+    /// or none but those that were to be measured again. What its idle connections take is none of its trials' alone: see
+    /// [`Cell::weighed_by`].
     pub fn of(all: &[&Row], latencies: &BTreeMap<String, Observed>) -> Option<Self> {
         let rows: Vec<&Row> = all.iter().copied().filter(|row| !row.repeated).collect();
         let decisive = decisive(&rows)?;
@@ -148,7 +170,11 @@ impl Cell {
         let of_row = |row: &&Row| latencies.get(row.raw.as_ref()?);
         let read: Vec<&Observed> = answered.iter().filter_map(of_row).collect();
         let observed = Observed::merged(read.iter().copied());
-        let percentile = |q| observed.as_ref()?.quantile(q);
+        let is_carried = all_of(good.iter().filter_map(|row| row.offered?.is_carried));
+        let percentile = |q| {
+            let exact = observed.as_ref()?.quantile(q)?;
+            Some(Percentile { is_lower_bound: exact.is_lower_bound || is_carried == Some(false), ..exact })
+        };
         let server_us: fn(&Row) -> Option<f64> = |row| cost(row, &row.server);
         Some(Self {
             stack: decisive.stack.clone(),
@@ -157,10 +183,18 @@ impl Cell {
             rate_by_block: by_block(|row| Some(row.requests_per_sec)),
             ceiling_share: spread(|row| Some(row.requests_per_sec / row.ceiling_per_sec.filter(|most| *most > 0.0)?)),
             merged: Merged { read: read.len(), answered: answered.len() },
-            is_open: !rows.is_empty() && rows.iter().all(|row| row.offered.is_some()),
+            is_open: good.iter().any(|row| row.offered.is_some()),
+            offered: spread(|row| Some(row.offered?.per_sec)),
+            due: spread(|row| per_second(row, row.offered?.due as f64)),
+            carried_share: spread(|row| Some(row.requests_per_sec / row.offered?.per_sec)),
+            is_carried,
+            lag_us: spread(|row| Some(row.offered?.lag_us_p99 as f64)),
+            client_cores: spread(|row| per_second(row, row.client.cpu_s)),
             fault: FaultSummary::of(&good),
             p50: percentile(0.5),
+            p90: percentile(0.9),
             p99: percentile(0.99),
+            p999: percentile(0.999),
             server_us: spread(server_us),
             server_us_by_block: by_block(server_us),
             per_cpu_second: spread(|row| cost(row, &row.server).filter(|us| *us > 0.0).map(|us| US_PER_S / us)),
@@ -169,6 +203,8 @@ impl Cell {
             unexplained_us: spread(unexplained),
             rss_bytes: spread(|row| Some(row.server.rss_peak_bytes as f64).filter(|bytes| *bytes > 0.0)),
             switches: spread(|row| per_answer(row, row.server.context_switches_per_request)),
+            connections: decisive.connections,
+            idle_connection_bytes: None,
             ceiling: good.iter().find_map(|row| Some((row.ceiling_per_sec?, row.ceiling_source.clone()?))),
             verdict: decisive.verdict,
             verdict_trials: rows.iter().filter(|row| row.verdict == decisive.verdict).count(),
@@ -178,6 +214,27 @@ impl Cell {
             reason: decisive.error.clone().unwrap_or_else(|| decisive.reason.clone()),
         })
     }
+
+    /// The same with what its idle connections take, by the rows of the whole run.
+    pub fn weighed_by(self, run: &[Row]) -> Self {
+        Self { idle_connection_bytes: idle_connection_bytes(run, &self.stack, self.connections), ..self }
+    }
+}
+
+/// What each of so many idle connections takes of a stack's memory, in bytes. They are weighed once in a run for each
+/// stack and number of them, so the row that tells may be of another cell, or of another scenario.
+pub fn idle_connection_bytes(run: &[Row], stack: &str, connections: u32) -> Option<Spread> {
+    let is_alike = |row: &&Row| row.stack == stack && row.connections == connections && !row.repeated;
+    Spread::of(run.iter().filter(is_alike).filter_map(|row| row.idle_connection_bytes))
+}
+
+/// Whether all are true; none for none.
+fn all_of(values: impl Iterator<Item = bool>) -> Option<bool> {
+    values.reduce(|a, b| a && b)
+}
+
+fn per_second(row: &Row, value: f64) -> Option<f64> {
+    (row.window_s > 0.0).then(|| value / row.window_s)
 }
 
 /// What is per answer is nothing where there were no answers.

@@ -21,8 +21,11 @@ mod ceilings;
 mod faults;
 mod figure;
 mod holdings;
+mod measure;
 mod overview;
 mod parts;
+mod scaling;
+mod schedule;
 
 use ceilings::ceilings;
 pub use faults::{FaultLine, FaultTable};
@@ -132,6 +135,9 @@ pub struct PanelTables {
     pub panel: Panel,
     /// Every stack under every question, one figure each; none where there is only one question.
     pub overviews: Vec<Overview>,
+    /// Which stacks did not carry what they were offered, and what they carried: a line for each question where some did
+    /// not.
+    pub not_carried: Vec<String>,
     /// What faults did: one for each question in whose trials something went wrong.
     pub faults: Vec<FaultTable>,
     /// One for each question.
@@ -149,6 +155,8 @@ pub struct Table {
     pub lines: Vec<Line>,
     /// Where the ceilings come from, in a sentence; empty if there are none.
     pub ceilings: String,
+    /// What was offered and how well the load client kept to it, in a sentence; empty in a closed loop.
+    pub schedule: String,
     /// Numbered from 1.
     pub notes: Vec<Note>,
     /// How many trials were measured again, in a sentence; empty if none were.
@@ -221,6 +229,7 @@ fn section(run: &Run, part: &Part) -> Section {
     let noise = Noise::of(run, part.headline);
     let basis = Basis { stacks: &run.meta.stacks, meta: part.meta, headline: part.headline, floor: noise.floor };
     let mut facts = heading::facts(part.meta, &part.rows);
+    facts.extend(part.meta.and_then(|meta| heading::left_out(meta, run.meta.machine.cpus)));
     facts.push(noise.sentence());
     Section {
         title: part.meta.map_or_else(|| part.scenario.to_owned(), |meta| format!("{}: {}", meta.name, meta.title)),
@@ -249,6 +258,7 @@ fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
     PanelTables {
         panel,
         overviews: overview::overviews(&curves, basis.stacks, basis.meta, basis.headline),
+        not_carried: schedule::not_carried(&curves, basis.meta),
         faults: faults::fault_tables(&asked, basis.meta),
         tables: asked.iter().map(|(question, cells)| table(question, cells, basis)).collect(),
     }
@@ -276,8 +286,9 @@ fn table(question: &Question, cells: &[&Cell], basis: &Basis) -> Table {
         headline,
         lines,
         has_ratios: (0..cells.len()).any(|index| comparisons.times_best(index).is_some()),
-        is_open: cells.iter().all(|cell| cell.is_open),
+        is_open: cells.iter().any(|cell| cell.is_open),
         ceilings: ceilings(cells),
+        schedule: schedule::schedule(cells),
         notes,
         repeated: repeated(cells.iter().map(|cell| cell.repeated).sum()),
         trials: cells.iter().filter_map(|cell| headline.figure(cell)).map(|spread| spread.trials).collect(),
@@ -309,7 +320,7 @@ fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-fn step_title(step: u32, meta: Option<&ScenarioMeta>) -> String {
+pub(crate) fn step_title(step: u32, meta: Option<&ScenarioMeta>) -> String {
     let known = meta.and_then(|meta| meta.steps.get(step as usize));
     known.map_or_else(|| format!("step {step}"), |step| step.title.clone())
 }
@@ -421,6 +432,9 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
+#[cfg(test)]
+#[path = "table_curve_tests.rs"]
+mod curve_tests;
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod tests;

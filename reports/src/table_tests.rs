@@ -268,12 +268,9 @@ fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_th
     let step = |number: u32, us: f64| Row { step: Some(number), ..row("a", 1, 9_000.0, us) };
     let mut run = run(vec![step(1, 20.0), step(0, 10.0)]);
     let at = |pool: u32| StepMeta {
-        rate: None,
-        title: format!("GET after 20ms, pool {pool}"),
         delays: BTreeMap::from([("get".to_owned(), "20ms".to_owned())]),
-        connections: 2000,
         pool,
-        warmup_s: 1.0,
+        ..sample::step(&format!("GET after 20ms, pool {pool}"))
     };
     run.meta.scenarios[0].steps = vec![at(16), at(64)];
     let section = &sections(&run)[0];
@@ -286,6 +283,7 @@ fn steps_are_the_columns_of_overviews_with_ceiling_memory_and_switches_beside_th
         shown,
         [
             ("cache_set, async: server CPU µs per request", "10.0 20.0".to_owned()),
+            ("cache_set, async: requests per second", "9,000 9,000".to_owned()),
             ("cache_set, async: % of the ceiling", "89.9 89.9".to_owned()),
             ("cache_set, async: peak RSS", "12.0 MiB 12.0 MiB".to_owned()),
             ("cache_set, async: context switches per request", "0.20 0.20".to_owned()),

@@ -179,9 +179,11 @@ impl Block<'_, '_> {
             server_sha256: prepared.sha256.clone(),
             weighs_connections: !desk.weighed.contains(&crowd),
         };
+        let cpus = self.all.bench.cpus_for(&step.scenario);
+        let bench = Bench { cpus: &cpus, ..*self.all.bench };
         let label = trial.label();
         desk.progress.begin(&label);
-        let mut row = trial.run(self.all.bench, desk.store)?;
+        let mut row = trial.run(&bench, desk.store)?;
         if row.verdict == Verdict::Failed {
             // On a full disk every trial would fail, and none of it would be the stack's fault.
             desk.dir.require_room()?;

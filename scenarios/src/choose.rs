@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use stackbench_reports::row::Role;
 
 use crate::{
+    placement,
     plan::Course,
     root::Places,
     run::RunArgs,
@@ -44,9 +45,11 @@ fn is_reference(stack: &Stack) -> bool {
 /// As [`scenario::find`]; and for what the command line and a file cannot have together.
 pub fn scenarios(args: &RunArgs, places: &Places) -> Result<Vec<Course>> {
     let folder = places.root.join("scenarios");
+    let cpus = placement::allowed_cpus()?.len();
     let mut chosen: Vec<Course> = Vec::new();
     for name in &args.scenarios {
         let mut scenario = adjusted(scenario::find(&folder, name)?, args);
+        scenario.steps.fit(cpus).with_context(|| format!("scenario `{}`", scenario.name))?;
         leave_out_faults(&mut scenario, &args.shared.redis);
         let name = &scenario.name;
         scenario.validate().with_context(|| format!("scenario `{name}`, with the options of the command line"))?;

@@ -21,6 +21,7 @@ use stackbench_reports::{
     Format, RunDir,
     format::{self, FORMATS},
     repeat::Repeat,
+    seconds::Seconds,
 };
 
 /// Some row failed, some search did not converge, some stack does not conform, or the machine is not fit for a long run.
@@ -29,6 +30,9 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// A signal ended the run; what was measured is kept.
 const INTERRUPTED: u8 = EXIT_INTERRUPTED as u8;
+
+/// The format of what stands in the client's result files alone, second by second.
+const SECONDS: &str = "seconds";
 
 /// Runs every stack through the same scenarios and tabulates what it found
 #[derive(Parser)]
@@ -54,7 +58,7 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text, md, or builds (of a run of bench-build)
+        /// Print one format instead: text, md, curves or seconds (CSV), or builds (of a run of bench-build)
         #[arg(long)]
         format: Option<String>,
     },
@@ -107,7 +111,13 @@ fn report(dir: &Path, format: Option<&str>) -> Result<()> {
         say!("made the reports of {} again", dir.display());
         return Ok(());
     };
-    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+    if name == SECONDS {
+        let seconds = Seconds::load(dir)?;
+        seconds.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        say!("{}", seconds.csv.trim_end_matches('\n'));
+        return Ok(());
+    }
+    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).chain([SECONDS]).collect();
     let format = Format::named(name)
         .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
     say!("{}", stackbench_reports::draw(dir, format)?.trim_end_matches('\n'));

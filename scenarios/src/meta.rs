@@ -241,6 +241,7 @@ fn scenario_meta(course: &Course, workers: u32) -> ScenarioMeta {
         requests: requests.collect(),
         delays: delays_meta(&scenario.store.delays),
         steps: steps.iter().filter(|step| step.number.is_some()).map(step_meta).collect(),
+        workers_left_out: scenario.steps.workers_left_out.clone(),
         connections: scenario.load.connections,
         duration_s: scenario.load.duration.as_secs_f64(),
         warmup_s: scenario.warmup().as_secs_f64(),
@@ -259,6 +260,7 @@ fn step_meta(step: &Step) -> StepMeta {
         delays: delays_meta(&step.scenario.store.delays),
         connections: step.scenario.load.connections,
         pool: step.scenario.server.pool,
+        workers: step.scenario.server.cpus,
         warmup_s: step.scenario.warmup().as_secs_f64(),
     }
 }

@@ -3,9 +3,11 @@
 //! `pinned` gives the server CPUs of its own, as whole physical cores of one last-level cache. With four cores or more the
 //! store has one core, the client its own, which the harness shares, the server the rest, and the first core is left to
 //! interrupts and daemons. With three each has one; with two the server has one, and store and client share the
-//! other. `free` binds nobody.
+//! other. `free` binds nobody. Steps over workers give the server as many CPUs as it has workers, wherever they have to
+//! come from ([`Cpus::with_server_on`]).
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fs, io, thread,
 };
@@ -34,9 +36,37 @@ pub struct Cpus {
 }
 
 impl Cpus {
+    /// The same with the server bound to so many CPUs: its own first, then those that are nobody's, and only then those of
+    /// client and store, which keep them. Of each kind, one thread of every core comes before the second of any.
+    pub fn with_server_on(&self, cpus: u32) -> Self {
+        self.with_server_on_cores(cpus, &physical_cores(&self.allowed))
+    }
+
+    fn with_server_on_cores(&self, cpus: u32, cores: &[Vec<u32>]) -> Self {
+        let thread_of_core = |cpu: u32| cores.iter().find_map(|core| core.iter().position(|other| *other == cpu));
+        let is_of_peers = |cpu: u32| self.client.contains(&cpu) || self.store.contains(&cpu);
+        let mut server = self.allowed.clone();
+        // From the last on, because the first is where interrupts and daemons are.
+        server.sort_by_key(|&cpu| (is_of_peers(cpu), !self.server.contains(&cpu), thread_of_core(cpu), Reverse(cpu)));
+        server.truncate(cpus as usize);
+        Self { server, ..self.clone() }
+    }
+
+    /// CPUs that the server may use.
+    pub fn of_server(&self) -> &[u32] {
+        if self.server.is_empty() { &self.allowed } else { &self.server }
+    }
+
+    /// Whether nobody else may use the server's CPUs.
+    pub fn server_is_alone(&self) -> bool {
+        let shares = |others: &[u32]| others.iter().any(|cpu| self.server.contains(cpu));
+        // A client that is bound to none may use all; a store without any is not ours to place.
+        !self.server.is_empty() && !self.client.is_empty() && !shares(&self.client) && !shares(&self.store)
+    }
+
     /// Workers a server should run: one for each of its CPUs.
     pub fn server_workers(&self) -> u32 {
-        count(if self.server.is_empty() { &self.allowed } else { &self.server })
+        count(self.of_server())
     }
 
     /// Threads the client should run: one for each of its CPUs; half of all when nobody is bound.
@@ -121,7 +151,10 @@ fn assign(cores: &[Vec<u32>], allowed: Vec<u32>) -> Cpus {
 
 /// CPUs of this process's affinity mask, cut to the quota of its control group and those around it: a CPU that is throttled
 /// half of the time is none.
-fn allowed_cpus() -> Result<Vec<u32>> {
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn allowed_cpus() -> Result<Vec<u32>> {
     let set = sched_getaffinity(None).context("cannot read this process's CPU affinity")?;
     let cpus = (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).filter_map(|cpu| u32::try_from(cpu).ok());
     Ok(cpus.take(whole(Kernel::running().cpu_quota().map(|(cpus, _)| cpus))).collect())
@@ -241,6 +274,32 @@ mod tests {
         let cpus = assign(&[vec![0, 4], vec![1, 5], vec![2, 6], vec![3, 7]], (0..8).collect());
         assert_eq!(cpus.server, vec![3, 7]);
         assert_eq!(cpus.server_workers(), 2);
+    }
+
+    #[test]
+    fn on_two_cores_a_second_worker_shares_the_cpu_of_client_and_store() {
+        let pinned = assign(&cores(2), vec![0, 1]);
+        let on = |cpus| pinned.with_server_on_cores(cpus, &cores(2));
+        assert_eq!(on(1), pinned);
+        assert!(on(1).server_is_alone() && !on(2).server_is_alone());
+        assert_eq!(on(2), Cpus { server: vec![1, 0], ..pinned.clone() });
+    }
+
+    #[test]
+    fn a_server_has_its_own_cpus_first_then_nobody_s_and_those_of_its_peers_last() {
+        let pinned = assign(&cores(6), (0..6).collect());
+        let on = |cpus| pinned.with_server_on_cores(cpus, &cores(6)).server;
+        assert_eq!((pinned.store[0], pinned.client[0]), (1, 2));
+        assert_eq!((on(2), on(4), on(6)), (vec![5, 4], vec![5, 4, 3, 0], vec![5, 4, 3, 0, 2, 1]));
+    }
+
+    #[test]
+    fn a_server_has_a_thread_of_every_core_before_the_second_of_any() {
+        let cores = [vec![0, 4], vec![1, 5], vec![2, 6], vec![3, 7]];
+        let free = Cpus { server: vec![], store: vec![], client: vec![], allowed: (0..8).collect() };
+        let on = |cpus| free.with_server_on_cores(cpus, &cores);
+        assert_eq!((on(2).server, on(5).server), (vec![3, 2], vec![3, 2, 1, 0, 7]));
+        assert!(!on(2).server_is_alone(), "client and store may use every CPU");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Course {
     pub fn maximum_of(&self, step: usize) -> Option<usize> {
         let settings = |step: &Step| {
             let Scenario { store, load, server, .. } = &step.scenario;
-            (store.delays.clone(), load.connections, server.pool)
+            (store.delays.clone(), load.connections, server.pool, server.workers)
         };
         let own = settings(&self.steps[step]);
         self.steps.iter().position(|other| is_maximum(other) && settings(other) == own)

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use stackbench_reports::{
-    RunMeta,
+    Row, RunMeta,
     run::{MachineInfo, ScenarioMeta},
 };
 
@@ -88,7 +88,7 @@ impl Begun {
     pub fn go_on(&self, now: &RunMeta, bench: &Bench, all: &HashSet<Slot>) -> Result<(RunMeta, Kept)> {
         unchanged(&self.meta, now).context("--resume")?;
         if let Some(row) = self.rows.first() {
-            let cpus = bench.cpus.by_process();
+            let cpus = cpus_of(row, now, bench);
             ensure!(row.cpus == cpus, "--resume: the placement was {:?} and would now be {cpus:?}; {REMEDY}", row.cpus);
         }
         let kept = Kept::new(&self.rows, all)?;
@@ -99,6 +99,16 @@ impl Begun {
         let mut meta = RunMeta { ended: None, ..self.meta.clone() };
         meta.resumed.push(now.started.clone());
         Ok((meta, kept))
+    }
+}
+
+/// The CPUs that each process would have now where a row was measured.
+fn cpus_of(row: &Row, now: &RunMeta, bench: &Bench) -> BTreeMap<String, Vec<u32>> {
+    let scenario = now.scenarios.iter().find(|scenario| scenario.name == row.scenario);
+    let step = scenario.and_then(|scenario| scenario.steps.get(row.step? as usize));
+    match step.and_then(|step| step.workers) {
+        Some(workers) => bench.cpus.with_server_on(workers).by_process(),
+        None => bench.cpus.by_process(),
     }
 }
 

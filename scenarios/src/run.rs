@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::RunMeta;
+use stackbench_reports::{RunMeta, heading};
 
 use crate::{
     blocks::Blocks,
@@ -197,6 +197,10 @@ impl Runner<'_> {
             let (blocks, all) = (course.scenario.run.trials, plan::in_words(course.planned(self.lineup)));
             let steps = if course.steps.len() > 1 { format!(" ({} steps)", course.steps.len()) } else { String::new() };
             say!("scenario   {}: {cells} cells{steps} × {blocks} blocks, about {all}", course.scenario.name);
+            let recorded = meta.scenarios.iter().find(|recorded| recorded.name == course.scenario.name);
+            if let Some(left_out) = recorded.and_then(|recorded| heading::left_out(recorded, meta.machine.cpus)) {
+                say!("           {left_out}");
+            }
         }
         let repeats: usize = self.courses.iter().map(|course| course.repeats_max(self.lineup)).sum();
         say!("repeats    noisy trials are measured again, at most {repeats}");

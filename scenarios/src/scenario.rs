@@ -166,6 +166,9 @@ pub struct ServerSpec {
     pub pool: u32,
     /// Workers; by default the CPUs the placement gives the server.
     pub workers: Option<u32>,
+    /// CPUs it is bound to; by default those that the placement gives it. Only steps over workers set it.
+    #[serde(skip)]
+    pub cpus: Option<u32>,
 }
 
 /// How often a scenario is run.

@@ -95,7 +95,10 @@ impl SharedArgs {
             scenario.server.pool = pool;
             scenario.steps.pool.clear();
         }
-        scenario.server.workers = self.workers.or(scenario.server.workers);
+        if let Some(workers) = self.workers {
+            scenario.server.workers = Some(workers);
+            scenario.steps.workers.clear();
+        }
     }
 }
 

@@ -60,6 +60,11 @@ impl Bench<'_> {
     pub fn workers(&self, scenario: &Scenario) -> u32 {
         scenario.server.workers.unwrap_or_else(|| self.cpus.server_workers())
     }
+
+    /// The CPUs of each party under a scenario.
+    pub fn cpus_for(&self, scenario: &Scenario) -> Cpus {
+        scenario.server.cpus.map_or_else(|| self.cpus.clone(), |cpus| self.cpus.with_server_on(cpus))
+    }
 }
 
 /// Whether a trial is made for the first time.
@@ -409,6 +414,7 @@ fn offered(result: &LoadResult) -> Option<Offered> {
         per_sec: schedule.rate_from,
         due: result.due()?,
         unsent: result.censored.unsent,
+        is_carried: result.is_carried(),
         latency_us: latency(result.latency_corrected_us.as_ref()?),
         lag_us_p50: schedule.lag_us.p50,
         lag_us_p99: schedule.lag_us.p99,

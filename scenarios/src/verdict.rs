@@ -218,11 +218,11 @@ fn limit_of_server(evidence: &Evidence) -> Judgement {
     (Verdict::Idle, format!("{text}; something else holds it back (locks, too small a pool, waiting)"))
 }
 
-/// How busy the server's CPUs were, of the time that the hypervisor gave them; where nobody is bound, how much of all CPUs
-/// the server itself used.
+/// How busy the server's CPUs were, of the time that the hypervisor gave them; where others may use them too, how much of
+/// them the server itself used.
 fn server_share(evidence: &Evidence) -> f64 {
-    if evidence.cpus.server.is_empty() {
-        return evidence.server_cpu_s / (evidence.result.window_s * evidence.cpus.allowed.len() as f64);
+    if !evidence.cpus.server_is_alone() {
+        return evidence.server_cpu_s / (evidence.result.window_s * evidence.cpus.of_server().len() as f64);
     }
     busy_share(evidence, &evidence.cpus.server)
 }
@@ -242,12 +242,12 @@ fn peers(evidence: &Evidence) -> Option<Judgement> {
             (false, false) => None,
         };
     }
-    let shared = if cpus.server.is_empty() { &cpus.allowed } else { &cpus.client };
+    let shared = if cpus.client.is_empty() { &cpus.allowed } else { &cpus.client };
     let busy = busy_share(evidence, shared);
     (busy >= PEERS_SATURATED).then(|| {
         let (client_s, store_s) = (evidence.result.client.cpu_s, evidence.store_cpu_s.unwrap_or_default());
         let share = client_s / (client_s + store_s).max(f64::MIN_POSITIVE);
-        let whose = if cpus.server.is_empty() { "all CPUs were" } else { "the CPU of client and store was" };
+        let whose = if cpus.client.is_empty() { "all CPUs were" } else { "the CPU of client and store was" };
         let text =
             format!("{whose} {} busy ({} of what the two used went to the client)", percent(busy), percent(share));
         match share {

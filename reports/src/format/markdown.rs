@@ -54,6 +54,10 @@ fn draw_section(text: &mut String, section: &Section) {
         if !panel.overviews.is_empty() {
             text.push_str(&format!("{}\n\n", heading::overview()));
         }
+        if !panel.not_carried.is_empty() {
+            text.push_str(&format!("{}\n\n", heading::NOT_CARRIED));
+            bullets(text, panel.not_carried.iter().map(String::as_str));
+        }
         for table in &panel.faults {
             draw_faults(text, table);
         }
@@ -132,6 +136,9 @@ fn draw_table(text: &mut String, table: &Table) {
     text.push('\n');
     if !table.ceilings.is_empty() {
         text.push_str(&format!("Ceiling: {}.\n\n", table.ceilings));
+    }
+    if !table.schedule.is_empty() {
+        text.push_str(&format!("{}\n\n", table.schedule));
     }
     draw_notes(text, &table.notes);
     if !table.repeated.is_empty() {

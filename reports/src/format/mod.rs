@@ -1,11 +1,14 @@
 //! Ways to draw a run. Adding one is one file here, and below a line each in the modules, in [`Format`], in [`FORMATS`] and
 //! in [`Format::draw`].
 
+use serde::Serialize;
+
 use crate::{capacity::Capacity, dir::Run};
 
 mod builds;
 mod capacity;
 pub mod cards;
+mod curves;
 mod markdown;
 pub mod repeat;
 mod terminal;
@@ -19,11 +22,13 @@ pub enum Format {
     Markdown,
     /// Builds of the same stacks side by side.
     Builds,
+    /// Every step of every stack as CSV.
+    Curves,
 }
 
 /// Formats by the names that command lines use.
 pub const FORMATS: &[(&str, Format)] =
-    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds)];
+    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds), ("curves", Format::Curves)];
 
 impl Format {
     /// Draws a run.
@@ -32,6 +37,7 @@ impl Format {
             Self::Terminal => terminal::draw(run),
             Self::Markdown => markdown::draw(run),
             Self::Builds => builds::draw(run),
+            Self::Curves => curves::draw(run),
         }
     }
 
@@ -40,7 +46,7 @@ impl Format {
         match self {
             Self::Terminal => Some(capacity::terminal(found, run)),
             Self::Markdown => Some(capacity::markdown(found, run)),
-            Self::Builds => None,
+            Self::Builds | Self::Curves => None,
         }
     }
 
@@ -48,6 +54,15 @@ impl Format {
     pub fn named(name: &str) -> Option<Self> {
         FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
+}
+
+/// Lines of CSV below the names of their fields; nothing at all for none.
+pub(crate) fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer.serialize(line).expect("fields are numbers and words, and memory takes all of them");
+    }
+    String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
 }
 
 #[cfg(test)]
@@ -205,7 +220,7 @@ mod tests {
     #[test]
     fn a_run_without_rows_says_so() {
         let run = Run { rows: Vec::new(), ..run() };
-        for (_, format) in FORMATS {
+        for format in [Format::Terminal, Format::Markdown, Format::Builds] {
             assert!(format.draw(&run).contains("There are no "));
         }
     }

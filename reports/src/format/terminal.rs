@@ -68,6 +68,11 @@ fn draw_section(text: &mut String, section: &Section) {
             text.push_str(&wrapped("", heading::overview()));
             text.push('\n');
         }
+        if !panel.not_carried.is_empty() {
+            text.push_str(&format!("{}\n", heading::NOT_CARRIED));
+            panel.not_carried.iter().for_each(|line| text.push_str(&wrapped("  ", line)));
+            text.push('\n');
+        }
         for table in &panel.faults {
             draw_faults(text, table);
         }
@@ -102,6 +107,9 @@ fn draw_table(text: &mut String, table: &Table) {
     text.push('\n');
     if !table.ceilings.is_empty() {
         text.push_str(&wrapped("  ceiling: ", &table.ceilings));
+    }
+    if !table.schedule.is_empty() {
+        text.push_str(&wrapped("  ", &table.schedule));
     }
     draw_notes(text, &table.notes);
     if !table.repeated.is_empty() {

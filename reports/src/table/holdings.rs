@@ -4,7 +4,7 @@ use super::{Figure, role_name};
 use crate::{
     number,
     row::{Role, Row, Verdict},
-    summary::Spread,
+    summary::{Spread, idle_connection_bytes},
 };
 
 /// One stack.
@@ -25,7 +25,7 @@ pub struct Holding {
 /// What each stack of a section holds: the compared ones first, by name. Empty where no row tells, as in runs that are
 /// older than these figures.
 ///
-/// An idle connection is weighed once in a run, so its row may be of another section.
+/// An idle connection is weighed with as many others as the load has connections; with the most, where steps differ.
 pub fn holdings(rows: &[&Row], run: &[Row]) -> Vec<Holding> {
     let good: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict != Verdict::Failed && !row.repeated).collect();
     if good.iter().all(|row| row.cold_start_ms.is_none() && row.server.pss_bytes.is_none()) {
@@ -41,14 +41,13 @@ pub fn holdings(rows: &[&Row], run: &[Row]) -> Vec<Holding> {
 fn holding(stack: &str, role: Role, rows: &[&Row], run: &[Row]) -> Holding {
     let of_stack: Vec<&Row> = rows.iter().copied().filter(|row| row.stack == stack).collect();
     let spread = |figure: fn(&Row) -> Option<f64>| Spread::of(of_stack.iter().filter_map(|row| figure(row)));
-    let is_loaded_alike = |row: &&Row| of_stack.iter().any(|own| own.connections == row.connections);
-    let weighed = run.iter().filter(|row| row.stack == stack && !row.repeated).filter(is_loaded_alike);
+    let connections = of_stack.iter().map(|row| row.connections).max().unwrap_or_default();
     Holding {
         name: role_name(stack, role),
         cold_start: figure(spread(|row| row.cold_start_ms.map(|ms| ms * 1e3)), number::duration_us),
         threads: figure(spread(|row| Some(row.server.threads as f64)), number::count),
         pss: figure(spread(|row| row.server.pss_bytes.map(|bytes| bytes as f64)), number::bytes),
-        idle_connection: figure(Spread::of(weighed.filter_map(|row| row.idle_connection_bytes)), number::bytes),
+        idle_connection: figure(idle_connection_bytes(run, stack, connections), number::bytes),
     }
 }
 

@@ -1,14 +1,21 @@
 //! Overviews: every stack of a panel under every question of a scenario, one figure each.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    latency::Percentile,
-    number::{self, NONE},
+    number::NONE,
     row::{Mode, Role, Verdict},
     run::{ScenarioMeta, StackMeta},
-    summary::{Cell, Question, Spread},
+    summary::{Cell, Question},
 };
 
-use super::{Headline, is_ranked, marked_name, mode_word, step_title};
+use super::{
+    Headline, is_ranked, marked_name,
+    measure::{CARRIED, CEILING, CPU, DUE_P50, DUE_P99, GENERATOR, IDLE_CONNECTION, LAG, Measure, RATE, RSS, SWITCHES},
+    mode_word,
+    scaling::Scaling,
+    step_title,
+};
 
 /// One figure of every stack under every question.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,41 +43,13 @@ pub struct OverviewLine {
     pub cells: Vec<String>,
 }
 
-/// A figure that an overview can show.
-struct Measure {
-    title: &'static str,
-    shown: fn(&Cell) -> Option<String>,
-}
-
-const CPU: Measure =
-    Measure { title: "server CPU µs per request", shown: |cell| median(cell.server_us, number::cpu_us) };
-const RATE: Measure = Measure { title: "requests per second", shown: |cell| median(cell.rate, number::rate) };
-const CEILING: Measure =
-    Measure { title: "% of the ceiling", shown: |cell| median(cell.ceiling_share, number::percent) };
-const CARRIED: Measure =
-    Measure { title: "% of the offered rate", shown: |cell| median(cell.ceiling_share, number::percent) };
-const DUE_P50: Measure =
-    Measure { title: "median latency from the due instants", shown: |cell| from_due(cell, cell.p50) };
-const DUE_P99: Measure = Measure { title: "p99 latency from the due instants", shown: |cell| from_due(cell, cell.p99) };
-const RSS: Measure = Measure { title: "peak RSS", shown: |cell| median(cell.rss_bytes, number::bytes) };
-const SWITCHES: Measure =
-    Measure { title: "context switches per request", shown: |cell| median(cell.switches, number::ratio) };
-
-fn median(spread: Option<Spread>, show: fn(f64) -> String) -> Option<String> {
-    spread.map(|spread| show(spread.median))
-}
-
-/// A percentile, where requests were due at instants of their own; in a closed loop it restates throughput.
-fn from_due(cell: &Cell, percentile: Option<Percentile>) -> Option<String> {
-    let percentile = percentile.filter(|_| cell.is_open)?;
-    let bound = if percentile.is_lower_bound { "≥ " } else { "" };
-    Some(format!("{bound}{}", number::duration_us(percentile.us)))
-}
+/// A question with its cells.
+type Point<'q, 'c> = (&'q Question, Vec<&'c Cell>);
 
 /// The overviews of a panel. Without steps there is one, of the headline, over all requests and modes. With steps there
 /// is one for each request, mode and figure, over the steps: the curve is what such a scenario is for.
 pub fn overviews(
-    asked: &[(&Question, Vec<&Cell>)],
+    asked: &[Point],
     stacks: &[StackMeta],
     meta: Option<&ScenarioMeta>,
     headline: Headline,
@@ -78,14 +57,11 @@ pub fn overviews(
     if asked.len() < 2 {
         return Vec::new();
     }
-    let main = match headline {
-        Headline::CpuPerRequest => CPU,
-        Headline::Rate => RATE,
-    };
+    let points: Vec<&Point> = asked.iter().collect();
     if asked.iter().all(|(question, _)| question.step.is_none()) {
-        let columns = asked.iter().map(|(q, _)| format!("{}, {}", q.request, mode_word(q.mode))).collect();
-        let cells: Vec<&[&Cell]> = asked.iter().map(|(_, cells)| cells.as_slice()).collect();
-        return vec![overview(&main, main.title.to_owned(), columns, &cells, stacks, headline)];
+        let main = headline_measure(headline);
+        let title = |question: &Question| format!("{}, {}", question.request, mode_word(question.mode));
+        return vec![Columns::new(&points, title, stacks, headline).of_measure(main, "")];
     }
     let mut curves: Vec<(&str, Mode)> = Vec::new();
     for (question, _) in asked {
@@ -94,61 +70,104 @@ pub fn overviews(
         }
     }
     let of_curve = |(request, mode): (&str, Mode)| {
-        let points: Vec<&(&Question, Vec<&Cell>)> =
-            asked.iter().filter(|(q, _)| q.request == request && q.mode == mode).collect();
-        let columns: Vec<String> = points.iter().map(|(q, _)| step_title(q.step.unwrap_or_default(), meta)).collect();
-        let cells: Vec<&[&Cell]> = points.iter().map(|(_, cells)| cells.as_slice()).collect();
-        let is_open = points.iter().any(|(_, cells)| cells.iter().any(|cell| cell.is_open));
-        let measures: &[&Measure] = match is_open {
-            true => &[&main, &CARRIED, &DUE_P50, &DUE_P99, &RSS, &SWITCHES],
-            false => &[&main, &CEILING, &RSS, &SWITCHES],
-        };
-        let one = |measure: &&Measure| {
-            let title = format!("{request}, {}: {}", mode_word(mode), measure.title);
-            overview(measure, title, columns.clone(), &cells, stacks, headline)
-        };
-        measures.iter().map(one).collect::<Vec<_>>()
+        let points: Vec<&Point> = asked.iter().filter(|(q, _)| q.request == request && q.mode == mode).collect();
+        curve(&points, &format!("{request}, {}: ", mode_word(mode)), stacks, meta, headline)
     };
     curves.into_iter().flat_map(of_curve).collect()
 }
 
-fn overview(
-    measure: &Measure,
-    title: String,
-    columns: Vec<String>,
-    cells: &[&[&Cell]],
+/// The overviews over the steps of one request in one mode.
+fn curve(
+    points: &[&Point],
+    of: &str,
     stacks: &[StackMeta],
+    meta: Option<&ScenarioMeta>,
     headline: Headline,
-) -> Overview {
-    let ordered = ordered(cells, headline);
-    let lines = ordered.into_iter().map(|example| {
-        let stack = stacks.iter().find(|stack| stack.name == example.stack);
-        let word = |of: fn(&StackMeta) -> &str| stack.map_or_else(String::new, |stack| of(stack).to_owned());
-        OverviewLine {
-            name: marked_name(example),
-            http: word(|stack| &stack.http),
-            redis: word(|stack| &stack.redis),
-            bridged: bridged(stack),
-            cells: cells.iter().map(|column| shown(find(column, &example.stack), measure, headline)).collect(),
-        }
-    });
-    Overview { title, columns, lines: lines.collect() }
+) -> Vec<Overview> {
+    let columns = Columns::new(points, |q| step_title(q.step.unwrap_or_default(), meta), stacks, headline);
+    let cells = || points.iter().flat_map(|(_, cells)| cells);
+    let is_open = cells().any(|cell| cell.is_open);
+    let crowds: BTreeSet<u32> = cells().map(|cell| cell.connections).collect();
+    let pace: &[&Measure] = match headline {
+        Headline::CpuPerRequest => &[&CPU, &RATE],
+        Headline::Rate => &[&RATE, &CPU],
+    };
+    let questions: Vec<&Question> = points.iter().map(|(question, _)| *question).collect();
+    let scaling = Scaling::over(&questions, meta).map(|scaling| columns.of_scaling(&scaling, of));
+    let limits: &[&Measure] = match is_open {
+        true => &[&CARRIED, &DUE_P50, &DUE_P99, &LAG, &GENERATOR],
+        false => &[&CEILING],
+    };
+    let idle = (crowds.len() > 1).then_some(&IDLE_CONNECTION);
+    let held = [&RSS].into_iter().chain(idle).chain([&SWITCHES]);
+    let pace = pace.iter().map(|measure| columns.of_measure(measure, of));
+    let is_known = |measure: &&Measure| cells().any(|cell| (measure.shown)(cell).is_some());
+    let rest = limits.iter().copied().chain(held).filter(is_known).map(|measure| columns.of_measure(measure, of));
+    pace.chain(scaling).chain(rest).collect()
+}
+
+fn headline_measure(headline: Headline) -> &'static Measure {
+    match headline {
+        Headline::CpuPerRequest => &CPU,
+        Headline::Rate => &RATE,
+    }
+}
+
+/// The same stacks under several questions.
+struct Columns<'a> {
+    titles: Vec<String>,
+    cells: Vec<&'a [&'a Cell]>,
+    stacks: &'a [StackMeta],
+    headline: Headline,
+}
+
+impl<'a> Columns<'a> {
+    fn new(
+        points: &[&'a Point<'a, 'a>],
+        title: impl Fn(&Question) -> String,
+        stacks: &'a [StackMeta],
+        headline: Headline,
+    ) -> Self {
+        let titles = points.iter().map(|(question, _)| title(question)).collect();
+        let cells = points.iter().map(|(_, cells)| cells.as_slice()).collect();
+        Self { titles, cells, stacks, headline }
+    }
+
+    fn of_measure(&self, measure: &Measure, of: &str) -> Overview {
+        self.overview(format!("{of}{}", measure.title), |column, stack| {
+            measure.of(find(self.cells[column], stack)?, self.headline)
+        })
+    }
+
+    fn of_scaling(&self, scaling: &Scaling, of: &str) -> Overview {
+        let title = format!("{of}times its rate with {}", scaling.fewest_in_words());
+        self.overview(title, |column, stack| scaling.shown(&self.cells, column, stack))
+    }
+
+    /// A figure for each column and stack.
+    fn overview(&self, title: String, figure: impl Fn(usize, &str) -> Option<String>) -> Overview {
+        let lines = ordered(&self.cells, self.headline).into_iter().map(|example| {
+            let stack = self.stacks.iter().find(|stack| stack.name == example.stack);
+            let word = |of: fn(&StackMeta) -> &str| stack.map_or_else(String::new, |stack| of(stack).to_owned());
+            let shown = |(column, cells): (usize, &&[&Cell])| {
+                let has_failed = || find(cells, &example.stack).is_some_and(|cell| cell.verdict == Verdict::Failed);
+                let absence = || if has_failed() { "failed" } else { NONE }.to_owned();
+                figure(column, &example.stack).unwrap_or_else(absence)
+            };
+            OverviewLine {
+                name: marked_name(example),
+                http: word(|stack| &stack.http),
+                redis: word(|stack| &stack.redis),
+                bridged: bridged(stack),
+                cells: self.cells.iter().enumerate().map(shown).collect(),
+            }
+        });
+        Overview { title, lines: lines.collect(), columns: self.titles.clone() }
+    }
 }
 
 fn find<'c>(column: &[&'c Cell], stack: &str) -> Option<&'c Cell> {
     column.iter().copied().find(|cell| cell.stack == stack)
-}
-
-fn shown(cell: Option<&Cell>, measure: &Measure, headline: Headline) -> String {
-    let Some(cell) = cell else { return NONE.to_owned() };
-    match (measure.shown)(cell) {
-        None if cell.verdict == Verdict::Failed => "failed".to_owned(),
-        None => NONE.to_owned(),
-        Some(figure) => {
-            let is_sound = cell.role != Role::Stack || is_ranked(cell, headline);
-            if is_sound { figure } else { format!("({figure})") }
-        }
-    }
 }
 
 fn bridged(stack: Option<&StackMeta>) -> &'static str {

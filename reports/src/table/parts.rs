@@ -1,10 +1,7 @@
 //! A run in parts: what stands together under one heading, asked question by question.
 
-use std::collections::BTreeMap;
-
 use crate::{
     dir::Run,
-    latency::Observed,
     noise,
     panel::{self, Panel},
     row::{Placement, Row},
@@ -72,7 +69,7 @@ pub fn parts(run: &Run) -> Vec<Part<'_>> {
             let headline = Headline::choose(&run.meta.machine, placement);
             let mut asked = Vec::new();
             for question in questions(&rows, meta) {
-                let cells = cells(&question, &rows, &run.latencies);
+                let cells = cells(&question, &rows, run);
                 asked.push((question, cells));
             }
             Part { scenario, store, placement, meta, rows, headline, asked }
@@ -98,7 +95,7 @@ fn questions(rows: &[&Row], meta: Option<&ScenarioMeta>) -> Vec<Question> {
 }
 
 /// What the trials of every stack say to one question.
-fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Observed>) -> Vec<Cell> {
+fn cells(question: &Question, rows: &[&Row], run: &Run) -> Vec<Cell> {
     let mut groups: Vec<(&str, Vec<&Row>)> = Vec::new();
     for row in rows.iter().copied().filter(|row| &Question::of(row) == question) {
         match groups.iter_mut().find(|(stack, _)| *stack == row.stack) {
@@ -106,5 +103,6 @@ fn cells(question: &Question, rows: &[&Row], latencies: &BTreeMap<String, Observ
             None => groups.push((&row.stack, vec![row])),
         }
     }
-    groups.iter().filter_map(|(_, trials)| Cell::of(trials, latencies)).collect()
+    let cells = groups.iter().filter_map(|(_, trials)| Cell::of(trials, &run.latencies));
+    cells.map(|cell| cell.weighed_by(&run.rows)).collect()
 }

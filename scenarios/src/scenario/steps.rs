@@ -21,10 +21,15 @@ pub struct Steps {
     pub connections: Vec<u32>,
     /// Instead of `[server] pool`.
     pub pool: Vec<u32>,
+    /// Instead of `[server] workers`; and a server has as many CPUs as workers.
+    pub workers: Vec<u32>,
     /// Instead of `[load] rate`.
     pub rate: Vec<Rate>,
     /// What goes wrong in the window.
     pub fault: Vec<Fault>,
+    /// Of `workers`, what this machine has too few CPUs for.
+    #[serde(skip)]
+    pub workers_left_out: Vec<u32>,
 }
 
 /// A scenario at one of its steps.
@@ -45,8 +50,26 @@ impl Steps {
     }
 
     /// How long each list is.
-    fn numbers(&self) -> [usize; 5] {
-        [self.delays.len(), self.connections.len(), self.pool.len(), self.rate.len(), self.fault.len()]
+    fn numbers(&self) -> [usize; 6] {
+        let Self { delays, connections, pool, workers, rate, fault, .. } = self;
+        [delays.len(), connections.len(), pool.len(), workers.len(), rate.len(), fault.len()]
+    }
+
+    /// Leaves out what asks for more workers than there are CPUs.
+    ///
+    /// # Errors
+    /// When nothing is left.
+    pub fn fit(&mut self, cpus: usize) -> Result<()> {
+        let (fitting, left_out): (Vec<u32>, Vec<u32>) =
+            self.workers.iter().partition(|workers| usize::try_from(**workers).is_ok_and(|workers| workers <= cpus));
+        ensure!(
+            left_out.is_empty() || !fitting.is_empty(),
+            "steps.workers: {} or more, and this machine has {cpus} CPUs; add a step of fewer, or give one number with \
+             --workers",
+            left_out.iter().min().copied().unwrap_or_default()
+        );
+        (self.workers, self.workers_left_out) = (fitting, left_out);
+        Ok(())
     }
 
     pub(super) fn validate(&self) -> Result<()> {
@@ -66,11 +89,15 @@ impl Scenario {
         });
         steps = each(steps, &self.steps.connections, |scenario, connections| {
             scenario.load.connections = *connections;
-            format!("{connections} connections")
+            counted(*connections, "connection")
         });
         steps = each(steps, &self.steps.pool, |scenario, pool| {
             scenario.server.pool = *pool;
             format!("pool {pool}")
+        });
+        steps = each(steps, &self.steps.workers, |scenario, workers| {
+            (scenario.server.workers, scenario.server.cpus) = (Some(*workers), Some(*workers));
+            counted(*workers, "worker")
         });
         steps = each(steps, &self.steps.rate, |scenario, rate| {
             scenario.load.rate = Some(*rate);
@@ -102,6 +129,11 @@ fn each<T>(steps: Vec<Step>, values: &[T], set: impl Fn(&mut Scenario, &T) -> St
         step
     };
     steps.iter().flat_map(|step| values.iter().map(move |value| at(step, value))).collect()
+}
+
+/// `1 worker`, `2 workers`.
+fn counted(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn delays_in_words(delays: &BTreeMap<String, Delay>) -> String {

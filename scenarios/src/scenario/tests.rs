@@ -147,6 +147,7 @@ fn what_a_step_sets_is_checked_as_if_the_scenario_said_it() {
         ("pool = [16, 0]", "in step 1 (pool 0): server.pool must be between"),
         ("delays = [{ sett = \"1ms\" }]", "`sett` must be one of get, set"),
         ("polo = [16]", "polo"),
+        ("workers = [1, 0]", "in step 1 (0 workers): server.workers must be between"),
     ] {
         let error =
             format!("{:#}", load(&GOOD.replace("[server]", &format!("[steps]\n{steps}\n[server]"))).unwrap_err());
@@ -155,6 +156,31 @@ fn what_a_step_sets_is_checked_as_if_the_scenario_said_it() {
     let many = vec!["16"; 65].join(", ");
     let error = load(&GOOD.replace("[server]", &format!("[steps]\npool = [{many}]\n[server]"))).unwrap_err();
     assert!(format!("{error:#}").contains("at most 64"), "{error:#}");
+}
+
+/// The scenario with steps over workers, on a machine of two CPUs.
+fn on_two_cpus(workers: &str) -> Result<Scenario> {
+    let mut scenario = load(&GOOD.replace("[server]", &format!("[steps]\nworkers = {workers}\n[server]"))).unwrap();
+    scenario.steps.fit(2)?;
+    Ok(scenario)
+}
+
+#[test]
+fn a_step_over_workers_gives_each_a_cpu_and_what_does_not_fit_is_left_out() {
+    let scenario = on_two_cpus("[1, 2, 4, 8]").unwrap();
+    let steps = scenario.at_steps();
+    let seen: Vec<_> =
+        steps.iter().map(|s| (s.title.as_str(), s.scenario.server.workers, s.scenario.server.cpus)).collect();
+    assert_eq!(seen, [("1 worker", Some(1), Some(1)), ("2 workers", Some(2), Some(2))]);
+    assert_eq!(scenario.steps.workers_left_out, [4, 8]);
+}
+
+#[test]
+fn steps_over_workers_of_which_none_fits_are_refused_with_the_remedy() {
+    let error = on_two_cpus("[8, 4]").unwrap_err().to_string();
+    for words in ["steps.workers: 4 or more", "2 CPUs", "--workers"] {
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
 }
 
 /// The scenario at a rate, with a fault.

@@ -26,7 +26,7 @@ pub(super) fn noisy(evidence: &Evidence) -> Option<Judgement> {
     stolen(evidence, &parties).or_else(|| foreign(evidence)).or_else(|| unaccounted(evidence, &parties))
 }
 
-/// Disjoint sets, unless nobody is bound.
+/// Disjoint sets; one of all, where the server shares its CPUs.
 fn parties<'a>(evidence: &Evidence<'a>) -> Vec<Party<'a>> {
     let cpus = evidence.cpus;
     // Those who play a fault do so on the client's CPUs.
@@ -36,7 +36,7 @@ fn parties<'a>(evidence: &Evidence<'a>) -> Vec<Party<'a>> {
     let server = Party { who: "the server", cpus: &cpus.server, used_s: server_s };
     let store = Party { who: "the store", cpus: &cpus.store, used_s: store_s };
     let client = Party { who: "the client", cpus: &cpus.client, used_s: client_s };
-    if cpus.server.is_empty() {
+    if !cpus.server_is_alone() {
         vec![Party { who: "this run", cpus: &cpus.allowed, used_s: server_s + store_s + client_s }]
     } else if cpus.peers_share() {
         vec![server, Party { who: "client and store", used_s: client_s + store_s, ..client }]

@@ -346,3 +346,15 @@ fn a_late_client_is_named_when_nobody_else_is() {
     result.verdict = ClientVerdict { kind: ClientVerdictKind::ClientLimited, reason: "its loop was late".to_owned() };
     assert_eq!(verdict(&result, &case), (Verdict::ClientLimited, "its loop was late".to_owned()));
 }
+
+#[test]
+fn a_server_that_shares_its_cpus_has_filled_them_only_with_its_own_time() {
+    let shares =
+        |server_cpu_s| Case { cpus: Cpus { server: vec![1, 0], ..two_cores() }, server_cpu_s, ..Case::default() };
+    let full = LoadResult { cpus: vec![cpu(0, 1000), cpu(1, 1000)], ..healthy() };
+    // Both CPUs are full, and client and store have five of their twenty seconds.
+    let (kind, reason) = verdict(&full, &shares(15.0));
+    assert_eq!(kind, Verdict::PeerLimitedBoth, "{reason}");
+    let (kind, reason) = verdict(&full, &Case { store_cpu_s: None, ..shares(19.5) });
+    assert_eq!((kind, reason.as_str()), (Verdict::Ok, ""));
+}

@@ -2,9 +2,12 @@
 
 use std::fs;
 
-use stackbench_reports::{RunDir, row::Row};
+use stackbench_reports::{
+    RunDir,
+    row::{Role, Row},
+};
 
-use crate::harness::Bench;
+use crate::harness::{Bench, on_two_cpus, root, stackbench};
 
 /// The short scenario at two pools over two delays, `/sync` only.
 fn stepped(bench: &Bench) -> String {
@@ -52,4 +55,69 @@ fn the_settings_of_the_store_client_are_the_program_s_own_words() {
     assert_eq!(stacks[0].settings["store response timeout"], "5000 ms");
     assert!(stacks[0].settings["store reconnect"].contains("25 ms, doubling to 500 ms"));
     assert!(stacks[1].settings.is_empty(), "null has no store: {:?}", stacks[1].settings);
+}
+
+/// The short scenario, `/sync` only, at these steps.
+fn at_steps(bench: &Bench, steps: &str) -> String {
+    let text = fs::read_to_string(bench.scenario("", 10)).unwrap();
+    let steps = format!("[steps]\n{steps}\n[run]");
+    bench.scenario_file(&text.replace("[run]", &steps).replace("[\"sync\", \"async\"]", "[\"sync\"]"))
+}
+
+#[test]
+fn a_server_has_as_many_cpus_as_workers_and_what_the_machine_cannot_give_is_left_out_and_said() {
+    let bench = Bench::new();
+    let scenario = at_steps(&bench, "workers = [1, 2, 4]");
+    let output = on_two_cpus(|| bench.pinned(&scenario, &["--stacks", "tokio"]).output().unwrap());
+    let ran = bench.ran(output);
+    assert_eq!(ran.code(), 0, "{}{}", ran.stdout(), ran.stderr());
+    let mut rows: Vec<&Row> = ran.rows.iter().collect();
+    rows.sort_by_key(|row| row.step);
+    let seen: Vec<(Option<u32>, u32, usize)> =
+        rows.iter().map(|row| (row.step, row.workers, row.cpus["server"].len())).collect();
+    assert_eq!(seen, [(Some(0), 1, 1), (Some(1), 2, 2)]);
+    assert_eq!(rows[0].cpus["client"], rows[1].cpus["client"], "the client stays where it is");
+    assert!(!rows[0].cpus["server"].contains(&rows[0].cpus["client"][0]));
+    assert!(rows[1].commands["server"].windows(2).any(|words| words == ["--workers", "2"]), "{:?}", rows[1].commands);
+    let sentence = "Left out: steps of 4 workers; each is to have a CPU, and this machine has 2.";
+    assert_eq!(ran.stdout().matches(sentence).count(), 2, "in the plan and in the heading: {}", ran.stdout());
+    assert!(ran.stdout().contains("times its rate with 1 worker"), "{}", ran.stdout());
+}
+
+#[test]
+fn workers_of_the_command_line_are_no_step_any_more() {
+    let bench = Bench::new();
+    let ran = bench.run(&at_steps(&bench, "workers = [1, 2]"), &["--stacks", "null", "--workers", "3"]);
+    let seen: Vec<(Option<u32>, u32)> = ran.rows.iter().map(|row| (row.step, row.workers)).collect();
+    assert_eq!(seen, [(None, 3)], "{}", ran.stderr());
+    assert!(ran.rows[0].cpus["server"].is_empty(), "and it is bound as the placement says");
+}
+
+#[test]
+fn a_run_over_connections_and_workers_is_resumed_step_by_step() {
+    let bench = Bench::new();
+    let scenario = at_steps(&bench, "connections = [2, 20]\nworkers = [1]");
+    let ran = bench.run(&scenario, &["--stacks", "tokio,null", "--seed", "7"]);
+    assert_eq!((ran.code(), ran.rows.len()), (0, 4), "{}", ran.stderr());
+    // What a run leaves that is ended after its first trials; the second of them has weighed the idle connections.
+    let rows = ran.out.join("rows.jsonl");
+    let text = fs::read_to_string(&rows).unwrap();
+    let kept: String = text.split_inclusive('\n').filter(|line| line.contains("\"step\":0")).collect();
+    fs::write(&rows, &kept).unwrap();
+    let output = stackbench().current_dir(root()).args(["run", "--resume"]).arg(&ran.out).output().unwrap();
+    let resumed = bench.ran(output);
+    assert_eq!(resumed.code(), 0, "{}", resumed.stderr());
+    assert!(fs::read_to_string(&rows).unwrap().starts_with(&kept), "what was there stays");
+    let mut weighed: Vec<(&str, u32)> = resumed
+        .rows
+        .iter()
+        .filter(|row| row.role == Role::Stack && row.idle_connection_bytes.is_some())
+        .map(|row| (row.stack.as_str(), row.connections))
+        .collect();
+    weighed.sort_unstable();
+    assert_eq!(weighed, [("tokio", 2), ("tokio", 20)], "once for each number of connections");
+    assert_eq!(resumed.rows.len(), 4);
+    let curves = fs::read_to_string(ran.out.join("curves.csv")).unwrap();
+    assert_eq!(curves.lines().count(), 5, "a header and a line for each cell: {curves}");
+    assert!(resumed.stdout().contains("memory per idle connection"), "{}", resumed.stdout());
 }
