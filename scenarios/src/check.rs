@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use stackbench_reports::row::Placement;
+use stackbench_reports::row::{Mode, Placement};
 
 use self::servers::Servers;
 use crate::{
@@ -38,8 +38,8 @@ use crate::{
 
 /// Connections a checked server must take: the suite opens a few hundred.
 const MAX_CONNECTIONS: u32 = 2_000;
-/// Blocking threads and connections of a checked server, as the contract's default.
-const POOL: u32 = 16;
+/// Blocking threads and connections of a checked server.
+const POOL: u32 = conformance::POOL as u32;
 /// Stacks checked at once on a large machine: each opens connections by the hundred.
 const JOBS_MAX: usize = 4;
 
@@ -221,9 +221,11 @@ impl Checker<'_> {
             UsesStore::Redis => Some(&mut store),
             UsesStore::None => None,
         };
+        let pool_bounded: Vec<Mode> = stack.modes.iter().copied().filter(|mode| stack.is_pool_bounded(*mode)).collect();
         let mut target = Target {
             addr,
             modes: &stack.modes,
+            pool_bounded: &pool_bounded,
             server: None,
             store: control,
             budget: self.args.budget,

@@ -18,7 +18,8 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn every_route(probe: &Probe) -> Result<()> {
-    for path in probe.known_paths() {
+    let holds = probe.holds().into_iter().map(|hold| hold.path);
+    for path in probe.known_paths().into_iter().chain(holds) {
         let answer = probe.ask(get(&path)).with_context(|| path.clone())?;
         expect_ok(&answer).with_context(|| path.clone())?;
         ensure!(answer.minor_version == 1, "{path}: HTTP/1.1 is answered with HTTP/1.{}", answer.minor_version);

@@ -15,6 +15,7 @@
 //! - [`clients`]: bad ones, that do not take, do not finish, or break off.
 //! - [`stores`]: what the server does when its store errs, stalls, forgets or goes away.
 //! - [`outages`]: the same to a server that is under load.
+//! - [`holds`]: the route that keeps its handler and asks no store.
 //! - [`processes`]: how the server starts, bears a crowd, and stops.
 //! - [`soak`]: its memory, apart from the cases.
 
@@ -23,6 +24,7 @@ mod bodies;
 mod clients;
 mod connections;
 mod crowds;
+mod holds;
 mod malformed;
 mod outages;
 mod probe;
@@ -52,12 +54,17 @@ const THREADS: usize = 8;
 /// The connections that every server must be able to hold, by its default of `--max-connections`.
 pub const CROWD: usize = 10_000;
 
+/// Threads of a server that may block, each with a store connection: the default of `--pool`, with which it is tried.
+pub const POOL: usize = 16;
+
 /// A server to be tried.
 pub struct Target<'a> {
     /// Where it listens.
     pub addr: SocketAddr,
     /// Which of `/sync` and `/async` it answers.
     pub modes: &'a [Mode],
+    /// In which of them each waiting request holds one of [`POOL`] places.
+    pub pool_bounded: &'a [Mode],
     /// Its process; `None` where it cannot be stopped, whose cases are then skipped.
     pub server: Option<&'a mut dyn ServerControl>,
     /// Its store, loaded and healthy; `None` for stacks that have none, whose store cases are then skipped.
@@ -135,7 +142,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Whether the case must be able to disturb the store.
+    /// Whether the case is for servers with a store only.
     pub fn needs_store(&self) -> bool {
         matches!(self.check, Check::Store(_))
     }
@@ -149,7 +156,7 @@ pub(crate) const NO_STORE: &str = "the stack has no store";
 enum Check {
     /// Leaves the store alone; runs beside others.
     Server(fn(&Probe) -> anyhow::Result<()>),
-    /// Disturbs the store, and leaves it as it found it; runs alone.
+    /// Disturbs the store, or is of a server that has one, and leaves it as it found it; runs alone.
     Store(fn(&Probe, &mut dyn StoreControl) -> anyhow::Result<()>),
     /// Starts and stops the server; runs alone and last.
     Process(fn(&Probe, &mut Controls) -> anyhow::Result<()>),
@@ -226,6 +233,7 @@ pub fn cases() -> &'static [Case] {
             crowds::CASES,
             stores::CASES,
             outages::CASES,
+            holds::CASES,
             processes::CASES,
         ];
         groups.into_iter().flatten().map(|case| Case { ..*case }).collect()
@@ -243,7 +251,7 @@ pub(crate) fn run_only(
     deviations: &[String],
     wanted: &(dyn Fn(&Case) -> bool + Sync),
 ) -> Vec<CaseResult> {
-    let probe = Probe::new(target.addr, target.modes, target.budget, target.crowd);
+    let probe = Probe::new(target, target.budget);
     let mut results = beside_each_other(&probe, wanted);
     for case in cases().iter().filter(|case| wanted(case)) {
         let begun = Instant::now();

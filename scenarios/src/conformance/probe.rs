@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use stackbench_reports::row::Mode;
 
-use super::CannotTry;
+use super::{CannotTry, Target};
 use crate::wire::{Answer, Connection};
 
 /// The body of every 200.
@@ -33,8 +33,17 @@ const ACCEPTED_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Probe {
     addr: SocketAddr,
     modes: Vec<&'static str>,
+    holds: Vec<Hold>,
     deadline: Instant,
     crowd: usize,
+}
+
+/// A route that holds.
+#[derive(Debug, Clone)]
+pub(super) struct Hold {
+    pub(super) path: String,
+    /// Whether each one held takes a place of the pool.
+    pub(super) pool_bounded: bool,
 }
 
 /// What a cache route asks of the store.
@@ -57,12 +66,22 @@ impl Operation {
 }
 
 impl Probe {
-    pub(super) fn new(addr: SocketAddr, modes: &[Mode], budget: Duration, crowd: usize) -> Self {
+    pub(super) fn new(target: &Target, budget: Duration) -> Self {
         let name = |mode: &Mode| match mode {
             Mode::Sync => "sync",
             Mode::Async => "async",
         };
-        Self { addr, modes: modes.iter().map(name).collect(), deadline: Instant::now() + budget, crowd }
+        let hold = |mode: &Mode| Hold {
+            path: format!("/myapp/{}/hold", name(mode)),
+            pool_bounded: target.pool_bounded.contains(mode),
+        };
+        Self {
+            addr: target.addr,
+            modes: target.modes.iter().map(name).collect(),
+            holds: target.modes.iter().map(hold).collect(),
+            deadline: Instant::now() + budget,
+            crowd: target.crowd,
+        }
     }
 
     /// The same for another server of the stack.
@@ -95,7 +114,12 @@ impl Probe {
         self.modes.iter().map(|mode| format!("/myapp/{mode}/{name}")).collect()
     }
 
-    /// Every path that answers 200.
+    /// The routes that hold, in each mode the stack answers.
+    pub(super) fn holds(&self) -> Vec<Hold> {
+        self.holds.clone()
+    }
+
+    /// Every path that answers 200 as soon as it can.
     pub(super) fn known_paths(&self) -> Vec<String> {
         let cache = Operation::ALL.into_iter().flat_map(|operation| self.paths(operation));
         std::iter::once(CHECK.to_string()).chain(cache).collect()
@@ -227,7 +251,9 @@ mod tests {
         // Room for one, and nobody takes it out.
         listener.listen(0).unwrap();
         let addr = listener.local_addr().unwrap().as_socket().unwrap();
-        let probe = Probe::new(addr, &[], Duration::ZERO, 0);
+        let budget = Duration::ZERO;
+        let target = Target { addr, modes: &[], pool_bounded: &[], server: None, store: None, budget, crowd: 0 };
+        let probe = Probe::new(&target, budget);
         let _first = TcpStream::connect(addr).unwrap();
         assert!(!probe.is_port_free());
         drop(listener);

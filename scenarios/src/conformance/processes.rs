@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, getrlimit};
 
+use super::holds::HOLD;
 use super::probe::{CHECK, Operation, Probe, expect_ok, expect_ok_for, get};
 use super::{CannotTry, Case, Controls, NO_STORE, STOPS_ON_SIGTERM, ServerControl, StartServer, Started, process};
 use crate::server::TAKES_PORT_0;
@@ -33,6 +34,10 @@ pub(super) const ANSWERED_BEFORE_STOP: usize = 20;
 /// Requests of each route that are at the store when the server is stopped: with four routes half the usual pool, so that
 /// none has to wait for a thread.
 const IN_FLIGHT_EACH: usize = 2;
+/// Requests of each route that are held when the server is stopped, likewise.
+const HELD_EACH: usize = 4;
+/// A server that holds is stopped so often, until it was in time for the holds.
+const STOPS_AMID_HOLDS: usize = 5;
 /// A server under load is stopped at most so often, until a request was under way at that moment.
 const STOPS_UNDER_LOAD: usize = 3;
 /// Open files of a server that is asked to hold a crowd and cannot: enough to start, far too few to serve.
@@ -57,6 +62,11 @@ pub(super) const CASES: &[Case] = &[
         in_flight_at_stop,
     ),
     process(
+        "requests_held_at_sigterm_are_answered",
+        "SIGTERM amid holds of 50 ms: the answers come, whole; then exit 0, and the port is free",
+        held_at_stop,
+    ),
+    process(
         "sigterm_under_load_drops_no_request",
         "32 clients ask without pause: SIGTERM loses only requests sent after it, or left unread by a server that closes",
         stop_under_load,
@@ -71,8 +81,11 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Cases that mean nothing for a server that does not stop as it should.
-pub(super) const REST_ON_STOPPING: [&str; 2] =
-    ["requests_in_flight_at_sigterm_are_answered", "sigterm_under_load_drops_no_request"];
+pub(super) const REST_ON_STOPPING: [&str; 3] = [
+    "requests_in_flight_at_sigterm_are_answered",
+    "requests_held_at_sigterm_are_answered",
+    "sigterm_under_load_drops_no_request",
+];
 
 /// Starts another server.
 fn fresh(probe: &Probe, server: &mut dyn ServerControl, how: StartServer) -> Result<Probe> {
@@ -136,20 +149,50 @@ fn in_flight_during(pause: Duration, probe: &Probe, controls: &mut Controls) -> 
             asking.push((connection, path.clone()));
         }
     }
-    let begun = Instant::now();
+    let unanswered_until = Instant::now() + pause;
     store.pause(pause)?;
-    for (connection, path) in &mut asking {
+    stop_amid(&mut asking, unanswered_until, probe, controls.server)
+}
+
+fn held_at_stop(probe: &Probe, controls: &mut Controls) -> Result<()> {
+    if controls.store.is_none() {
+        bail!(CannotTry(NO_STORE.into()));
+    }
+    for _ in 0..STOPS_AMID_HOLDS {
+        let probe = fresh(probe, controls.server, StartServer::default())?;
+        let mut asking = Vec::new();
+        for hold in probe.holds().into_iter().flat_map(|hold| vec![hold; HELD_EACH]) {
+            let mut connection = probe.connect()?;
+            // So that the server knows the connection.
+            expect_ok_for(&mut connection, CHECK)?;
+            asking.push((connection, hold.path));
+        }
+        if stop_amid(&mut asking, Instant::now() + HOLD, &probe, controls.server)? == AtStop::InFlight {
+            return Ok(());
+        }
+    }
+    bail!(CannotTry(format!("{STOPS_AMID_HOLDS} times the holds were over when SIGTERM was sent: the machine is busy")))
+}
+
+/// Asks on each connection, and stops the server when it has read that and, before some instant, cannot have answered.
+fn stop_amid(
+    asking: &mut [(Connection, String)],
+    unanswered_until: Instant,
+    probe: &Probe,
+    server: &mut dyn ServerControl,
+) -> Result<AtStop> {
+    for (connection, path) in &mut *asking {
         connection.send(get(path))?;
     }
     probe.wait_until_read(asking.iter().map(|(connection, _)| connection))?;
-    controls.server.terminate()?;
-    let seen = if begun.elapsed() < pause { AtStop::InFlight } else { AtStop::Over };
-    for (connection, path) in &mut asking {
-        let context = || format!("{path}, at the store when SIGTERM came");
+    server.terminate()?;
+    let seen = if Instant::now() < unanswered_until { AtStop::InFlight } else { AtStop::Over };
+    for (connection, path) in asking {
+        let context = || format!("{path}, under way when SIGTERM came");
         connection.answer().and_then(|answer| expect_ok(&answer)).with_context(context)?;
         connection.expect_closed().with_context(context)?;
     }
-    expect_stopped(probe, controls.server)?;
+    expect_stopped(probe, server)?;
     Ok(seen)
 }
 

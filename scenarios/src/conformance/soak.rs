@@ -68,7 +68,7 @@ pub fn soak(target: &Target, rss_bytes: &dyn Fn() -> Result<u64>) -> Result<Soak
 }
 
 pub(super) fn soak_with(target: &Target, rss_bytes: &dyn Fn() -> Result<u64>, requests: usize) -> Result<Soaked> {
-    let probe = Probe::new(target.addr, target.modes, AT_MOST, target.crowd);
+    let probe = Probe::new(target, AT_MOST);
     let mut soaked = Soaked { at_start: rss_bytes()?, after: Vec::new() };
     while soaked.after.len() < 2 || (soaked.after.len() < PARTS && soaked.is_growing()) {
         part(&probe, requests)?;

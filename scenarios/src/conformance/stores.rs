@@ -77,7 +77,7 @@ fn one_command(probe: &Probe, store: &mut dyn StoreControl) -> Result<()> {
 }
 
 /// Demands that nothing but these commands was called since `before`; returns the counts of now.
-fn expect_cost(
+pub(super) fn expect_cost(
     store: &mut dyn StoreControl,
     before: &BTreeMap<String, u64>,
     what: &str,
@@ -109,7 +109,7 @@ fn is_bookkeeping(name: &str) -> bool {
 }
 
 /// The counts, once the requests of earlier cases have all arrived.
-fn quiet_counts(store: &mut dyn StoreControl) -> Result<BTreeMap<String, u64>> {
+pub(super) fn quiet_counts(store: &mut dyn StoreControl) -> Result<BTreeMap<String, u64>> {
     let deadline = Instant::now() + STORE_TIMEOUT;
     let mut last = data_commands(store.command_counts()?);
     loop {

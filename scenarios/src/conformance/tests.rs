@@ -25,7 +25,7 @@ const CROWD: usize = 300;
 
 /// A server whose process is out of reach.
 fn target<'a>(addr: SocketAddr, modes: &'a [Mode], store: Option<&'a mut dyn StoreControl>) -> Target<'a> {
-    Target { addr, modes, server: None, store, budget: BUDGET, crowd: CROWD }
+    Target { addr, modes, pool_bounded: &MODES[..1], server: None, store, budget: BUDGET, crowd: CROWD }
 }
 
 /// Tries the named cases on a server with a fault.
@@ -66,7 +66,9 @@ fn a_server_without_a_store_skips_the_cases_that_need_one() {
     let results = run(&mut Target { server: Some(&mut servers), ..target(addr, &MODES[..1], None) }, &[]);
     for (case, result) in cases().iter().zip(&results) {
         let skipped = matches!(result.outcome, Outcome::Skipped(_));
-        let needs_store = case.needs_store() || case.name == "requests_in_flight_at_sigterm_are_answered";
+        let needs_store = case.needs_store()
+            || ["requests_in_flight_at_sigterm_are_answered", "requests_held_at_sigterm_are_answered"]
+                .contains(&case.name);
         assert_eq!(skipped, needs_store, "{}: {:?}", case.name, result.outcome);
     }
 }
@@ -183,7 +185,8 @@ faults! {
     a_server_that_ends_with_an_error_is_noticed: ExitsWith1 => "stops_on_sigterm", "sigterm_under_load_drops_no_request";
     a_server_that_leaves_its_port_open_is_noticed: KeepsPort => "stops_on_sigterm";
     a_server_that_drops_requests_when_it_stops_is_noticed: DropsWhatIsInFlight =>
-        "requests_in_flight_at_sigterm_are_answered", "sigterm_under_load_drops_no_request";
+        "requests_in_flight_at_sigterm_are_answered", "requests_held_at_sigterm_are_answered",
+        "sigterm_under_load_drops_no_request";
     a_server_that_must_be_told_its_port_is_noticed: NeedsPort => "takes_port_0";
     a_server_that_closes_crowds_is_noticed: ClosesCrowds => "ten_thousand_connections_are_held";
     a_server_that_starts_without_descriptors_is_noticed: StartsAnyway => "too_few_descriptors_are_refused";
@@ -204,5 +207,12 @@ faults! {
     a_server_that_closes_when_its_store_errs_is_noticed: ClosesAfterStoreError => "a_store_error_answers_503";
     a_server_that_never_replaces_store_connections_is_noticed: NeverReconnects => "lost_store_connections_are_replaced";
     a_server_that_never_finds_its_store_again_is_noticed: NeverReconnects => "a_store_may_go_and_come_back";
-    a_server_whose_store_blocks_the_rest_is_noticed: LocksWhileAsking => "no_answer_precedes_the_stores";
+    a_server_whose_store_blocks_the_rest_is_noticed: LocksWhileAsking =>
+        "no_answer_precedes_the_stores", "holds_hold_up_nobody";
+    a_server_that_does_not_hold_is_noticed: AnswersEarly => "a_hold_takes_its_time", "holds_overlap";
+    a_server_that_asks_its_store_for_a_hold_is_noticed: AsksTwice => "a_hold_takes_its_time";
+    a_server_that_holds_all_in_its_pool_is_noticed: HoldsAllInPool => "holds_overlap";
+    a_server_that_holds_all_outside_its_pool_is_noticed: HoldsNoneInPool => "holds_overlap";
+    a_server_that_keeps_the_places_of_those_who_left_is_noticed: LosesPlaces =>
+        "clients_that_leave_a_hold_are_survived";
 }

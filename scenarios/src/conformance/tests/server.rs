@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::reading::{Body, fill, skip_body};
 use super::store::{MemoryStore, StoreConnection, StoreError};
-use crate::conformance::processes::ANSWERED_BEFORE_STOP;
+use crate::conformance::{POOL, holds::HOLD, processes::ANSWERED_BEFORE_STOP};
 
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -43,6 +43,8 @@ pub(super) enum Fault {
     DiesOfResets,
     DropsWhatIsInFlight,
     ExitsWith1,
+    HoldsAllInPool,
+    HoldsNoneInPool,
     IgnoresClose,
     IgnoresHttp10,
     IgnoresSigterm,
@@ -51,6 +53,7 @@ pub(super) enum Fault {
     LeavesBodies,
     LocksWhileAsking,
     LosesHalfClosed,
+    LosesPlaces,
     MatchesQueries,
     NeedsPort,
     NeverReconnects,
@@ -74,6 +77,9 @@ pub(super) struct Server {
     store: MemoryStore,
     /// What [`Fault::LocksWhileAsking`] locks.
     lock: Mutex<()>,
+    /// Places of the pool that nobody has.
+    places: Mutex<usize>,
+    returned: Condvar,
     /// A handle of each connection there ever was.
     streams: Mutex<Vec<TcpStream>>,
     connected: AtomicUsize,
@@ -165,6 +171,8 @@ impl Server {
             fault,
             store: store.clone(),
             lock: Mutex::default(),
+            places: Mutex::new(POOL),
+            returned: Condvar::new(),
             streams: Mutex::default(),
             connected: AtomicUsize::default(),
             accepting: OnceLock::default(),
@@ -224,6 +232,9 @@ impl Server {
                 return;
             }
             let written = writer.write(answer).and_then(|()| writer.write(held_back.take().unwrap_or_default()));
+            if written.is_err() && self.fault == Fault::LosesPlaces {
+                self.take_place();
+            }
             if written.is_err() || last {
                 return;
             }
@@ -331,6 +342,8 @@ impl Server {
             }
             "/myapp/sync/cache_hit" | "/myapp/async/cache_hit" if read => self.cached(store, Self::hit),
             "/myapp/sync/cache_set" | "/myapp/async/cache_set" if read => self.cached(store, Self::set),
+            "/myapp/sync/hold" if read => self.hold(self.fault != Fault::HoldsNoneInPool, store),
+            "/myapp/async/hold" if read => self.hold(self.fault == Fault::HoldsAllInPool, store),
             "/check" => 405,
             path if path.starts_with("/myapp/") && (path.ends_with("/cache_hit") || path.ends_with("/cache_set")) => {
                 405
@@ -372,6 +385,29 @@ impl Server {
             }
             if self.fault == Fault::ServerErrorIs500 { 500 } else { 503 }
         })
+    }
+
+    fn hold(&self, in_pool: bool, store: &mut StoreConnection) -> u16 {
+        if [Fault::NoStore, Fault::AnswersEarly].contains(&self.fault) {
+            return 200;
+        }
+        if self.fault == Fault::AsksTwice {
+            let _ = self.hit(store);
+        }
+        let _alone = (self.fault == Fault::LocksWhileAsking).then(|| self.lock.lock().unwrap());
+        if in_pool {
+            self.take_place();
+        }
+        thread::sleep(HOLD);
+        if in_pool {
+            *self.places.lock().unwrap() += 1;
+            self.returned.notify_one();
+        }
+        200
+    }
+
+    fn take_place(&self) {
+        *self.returned.wait_while(self.places.lock().unwrap(), |places| *places == 0).unwrap() -= 1;
     }
 
     fn hit(&self, store: &mut StoreConnection) -> Result<u16, StoreError> {

@@ -1,0 +1,150 @@
+//! `hold`: a request that keeps its handler for a while and asks no store.
+//!
+//! A stack without a store answers it at once, as all else, and is not tried.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::probe::{Hold, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get};
+use super::stores::{expect_cost, quiet_counts};
+use super::{Case, POOL, StoreControl, store};
+use crate::wire::Connection;
+
+/// How long a hold lasts.
+pub(super) const HOLD: Duration = Duration::from_millis(50);
+/// Connections that hold while others ask: half the usual pool, so that nobody has to wait for a thread.
+const HOLDING: usize = POOL / 2;
+/// Holds in a row of each such connection. More of them if a machine that is busy elsewhere lets them pass too soon.
+const IN_A_ROW: [u32; 3] = [4, 12, 24];
+/// Clients of one hold each: far more than a pool has threads.
+const CROWD: usize = 200;
+/// So often may a crowd take too long because the machine is busy elsewhere.
+const CROWDS: u32 = 3;
+
+pub(super) const CASES: &[Case] = &[
+    store(
+        "a_hold_takes_its_time",
+        "hold: 200 after 50 ms and not before, what is pipelined behind it later",
+        takes_time,
+    ),
+    store(
+        "holds_hold_up_nobody",
+        "8 connections hold; on another one every route is answered meanwhile",
+        nobody_held_up,
+    ),
+    store(
+        "holds_overlap",
+        "200 clients hold at once: in as many rounds as the pool needs where it bounds the mode, else all together",
+        overlap,
+    ),
+    store(
+        "clients_that_leave_a_hold_are_survived",
+        "resets and ends amid holds; then a pool's worth is held again",
+        left,
+    ),
+];
+
+fn takes_time(probe: &Probe, store: &mut dyn StoreControl) -> Result<()> {
+    let before = quiet_counts(store)?;
+    for Hold { path, .. } in probe.holds() {
+        let mut connection = probe.connect()?;
+        let begun = Instant::now();
+        connection.send(get(&path) + &get(UNKNOWN))?;
+        connection.wait_for_first_byte().with_context(|| path.clone())?;
+        let waited = begun.elapsed();
+        ensure!(waited >= HOLD, "{path}: answered after {waited:.1?}, and a hold lasts {HOLD:?}");
+        connection.answer().and_then(|answer| expect_ok(&answer)).with_context(|| path.clone())?;
+        let behind = || format!("pipelined behind {path}");
+        connection.answer().and_then(|answer| expect_error(&answer, 404)).with_context(behind)?;
+    }
+    expect_cost(store, &before, "holds", None)?;
+    Ok(())
+}
+
+fn nobody_held_up(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
+    for in_a_row in IN_A_ROW {
+        if are_others_answered_during(in_a_row, probe)? {
+            return Ok(());
+        }
+    }
+    bail!("others are answered only when {HOLDING} connections have been held: three times too late")
+}
+
+/// Asks for everything else while some connections hold, and says whether that was answered before they can have ended.
+fn are_others_answered_during(in_a_row: u32, probe: &Probe) -> Result<bool> {
+    let mut others = probe.connect()?;
+    let mut holding = Vec::new();
+    for Hold { path, .. } in probe.holds().into_iter().cycle().take(HOLDING) {
+        holding.push((probe.connect()?, path));
+    }
+    let begun = Instant::now();
+    for (connection, path) in &mut holding {
+        connection.send(get(path).repeat(in_a_row as usize))?;
+    }
+    probe.wait_until_read(holding.iter().map(|(connection, _)| connection))?;
+    for path in probe.known_paths() {
+        if begun.elapsed() >= HOLD * in_a_row {
+            return Ok(false);
+        }
+        expect_ok_for(&mut others, &path).with_context(|| format!("beside {HOLDING} connections that hold"))?;
+    }
+    let meanwhile = begun.elapsed() < HOLD * in_a_row;
+    for (connection, path) in &mut holding {
+        for _ in 0..in_a_row {
+            connection.answer().and_then(|answer| expect_ok(&answer)).with_context(|| path.clone())?;
+        }
+    }
+    Ok(meanwhile)
+}
+
+fn overlap(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
+    let rounds = CROWD.div_ceil(POOL) as u32;
+    for Hold { path, pool_bounded } in probe.holds() {
+        // Where the pool bounds them, twice what it takes is granted to the machine.
+        let (at_least, less_than) = if pool_bounded { (rounds, 2 * rounds) } else { (1, rounds) };
+        let mut took = Duration::MAX;
+        for _ in 0..CROWDS {
+            took = hold_together(probe, &path, CROWD)?;
+            let too_soon =
+                format!("{path}: {CROWD} holds are over after {took:.1?}, so more than {POOL} were at a time");
+            ensure!(took >= HOLD * at_least, too_soon);
+            if took < HOLD * less_than {
+                break;
+            }
+        }
+        let bound = if pool_bounded { "twice what a pool needs" } else { "what a pool needs" };
+        ensure!(
+            took < HOLD * less_than,
+            "{path}: {CROWD} holds take {took:.1?}, and {bound} is {:?}",
+            HOLD * less_than
+        );
+    }
+    Ok(())
+}
+
+/// How long it takes that so many clients have each been held once.
+fn hold_together(probe: &Probe, path: &str, clients: usize) -> Result<Duration> {
+    let mut connections = probe.connect_many(clients)?;
+    let begun = Instant::now();
+    connections.iter_mut().try_for_each(|connection| connection.send(get(path)))?;
+    for (index, connection) in connections.iter_mut().enumerate() {
+        let place = || format!("{path}, client {index} of {clients}");
+        connection.answer().and_then(|answer| expect_ok(&answer)).with_context(place)?;
+    }
+    Ok(begun.elapsed())
+}
+
+fn left(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
+    for Hold { path, .. } in probe.holds() {
+        for leave in [Connection::reset, |connection| Ok(drop(connection))] {
+            let mut leaving = probe.connect_many(POOL)?;
+            leaving.iter_mut().try_for_each(|connection| connection.send(get(&path)))?;
+            // So that they are held when they leave.
+            probe.wait_until_read(leaving.iter())?;
+            leaving.into_iter().try_for_each(leave)?;
+        }
+        hold_together(probe, &path, POOL).context("after others have left")?;
+    }
+    probe.expect_alive()
+}
