@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use rustix::process::Signal;
 use stackbench_reports::{
-    capacity::{self, Ended, Outcome, Search},
+    capacity::{self, Ended, Outcome, Search, SetBy},
     row::Row,
 };
 
@@ -13,6 +13,7 @@ use crate::harness::{Bench, Ran, eventually, finish, kill, stackbench, start, tr
 /// A closed scenario of ten connections, `/sync` only: a search offers its request open loop.
 fn scenario(bench: &Bench) -> String {
     let text = fs::read_to_string(bench.scenario("", 10)).unwrap();
+    let text = text.replace("timeout =", "warmup = \"100ms\"\ntimeout =");
     bench.scenario_file(&text.replace("[\"sync\", \"async\"]", "[\"sync\"]"))
 }
 
@@ -34,17 +35,27 @@ fn found(ran: &Ran, stack: &str) -> Search {
     found.searches.into_iter().find(|search| search.stack == stack).unwrap()
 }
 
+/// Whether the client was late for want of a CPU, as it may be where others compile or test meanwhile. Then it is its own
+/// bound that was found, and said to be.
+fn is_the_clients(search: &Search, ran: &Ran) -> bool {
+    let is = search.upper_set_by == Some(SetBy::Client);
+    assert!(!is || ran.stdout().contains("the upper bound is the client's"), "{}", ran.stdout());
+    is
+}
+
 #[test]
 fn the_bounds_lie_around_what_a_stack_can_carry_and_every_trial_can_be_traced() {
     let bench = Bench::new();
-    // Ten connections, each busy for 20 ms with a request: five hundred a second, and less on a busy machine.
+    // Ten connections, each busy for 20 ms with a request: five hundred a second. On a busy machine it is less, and in a
+    // window as short as this chance may have a quarter less fall due than was meant.
     let ran = search(&bench, "p50<200ms,errors<1%", &["--stacks", "sleeps,null", "--start", "100", "--seed", "7"]);
-    assert_eq!(ran.code(), 0, "{}", ran.stderr());
     let sleeps = found(&ran, "sleeps");
-    let (lower, upper) = (sleeps.lower_per_sec.unwrap(), sleeps.upper_per_sec.unwrap());
-    assert!(lower < 520.0 && upper > 100.0 && upper <= lower * 1.06, "{lower} to {upper}");
-    assert_eq!(sleeps.ended, Ended::Converged);
-    assert!(sleeps.trials_at(lower).count() >= 2 && sleeps.trials_at(upper).count() >= 2, "{:?}", sleeps.trials);
+    if !is_the_clients(&sleeps, &ran) {
+        assert_eq!((ran.code(), sleeps.ended), (0, Ended::Converged), "{}", ran.stderr());
+        let (lower, upper) = (sleeps.lower_per_sec.unwrap(), sleeps.upper_per_sec.unwrap());
+        assert!(lower < 700.0 && upper > 100.0 && upper <= lower * 1.06, "{lower} to {upper}");
+        assert!(sleeps.trials_at(lower).count() >= 2 && sleeps.trials_at(upper).count() >= 2, "{:?}", sleeps.trials);
+    }
     assert_eq!(sleeps.trials.len(), ran.written.len(), "null is a ceiling, of which nobody asks what it carries");
     for (trial, row) in sleeps.trials.iter().zip(&ran.written) {
         assert_eq!((trial.number, trial.outcome == Outcome::Repeated), (row.trial, row.repeated));
@@ -53,9 +64,12 @@ fn the_bounds_lie_around_what_a_stack_can_carry_and_every_trial_can_be_traced() 
         assert!(ran.out.join("raw").join(format!("{}.json", trial.label)).is_file(), "{}", trial.label);
     }
     let table = ran.stdout();
-    assert!(table.contains("null: a ceiling, left out") && table.contains("converged"), "{table}");
+    assert!(table.contains("null: a ceiling, left out") && table.contains("how it ended"), "{table}");
     let progress = ran.stderr();
-    assert!(progress.contains("/s met: p99 ") && progress.contains("/s missed: "), "{progress}");
+    assert!(
+        progress.contains("short-sleeps-cache_set-sync-1: 100/s ") && progress.contains("/s missed: "),
+        "{progress}"
+    );
 }
 
 /// The instants of a trial: the seed they are drawn from.
