@@ -75,7 +75,12 @@ impl Steps {
     pub(super) fn validate(&self) -> Result<()> {
         let n = self.numbers().into_iter().map(|values| values.max(1)).fold(1, usize::saturating_mul);
         ensure!(n <= STEPS_MAX, "steps: {n} combinations; at most {STEPS_MAX} are possible");
-        Ok(())
+        ensure_distinct("delays", &self.delays)?;
+        ensure_distinct("connections", &self.connections)?;
+        ensure_distinct("pool", &self.pool)?;
+        ensure_distinct("workers", &self.workers)?;
+        ensure_distinct("rate", &self.rate)?;
+        ensure_distinct("fault", &self.fault)
     }
 }
 
@@ -114,6 +119,13 @@ impl Scenario {
         }
         steps
     }
+}
+
+/// Two steps of the same settings would be two columns that nobody could tell apart.
+fn ensure_distinct<T: PartialEq>(key: &str, values: &[T]) -> Result<()> {
+    let again = (1..values.len()).find(|index| values[..*index].contains(&values[*index]));
+    ensure!(again.is_none(), "steps.{key}: entry {} stands there before; leave it out", again.unwrap_or_default() + 1);
+    Ok(())
 }
 
 /// Every step so far with every value of a list; as they are, if the list is empty.

@@ -227,3 +227,14 @@ fn faults_that_contradict_themselves_are_refused() {
     let closed = load(&GOOD.replace("[server]", "[[steps.fault]]\nwhat = \"nothing\"\n[server]"));
     assert!(format!("{:#}", closed.unwrap_err()).contains("give [load] a rate"));
 }
+
+#[test]
+fn a_step_that_stands_there_twice_is_refused() {
+    for (steps, words) in [
+        ("[steps]\nrate = [100, 200, 100]", "steps.rate: entry 3 stands there before"),
+        ("rate = 5\n[steps]\nconnections = [8, 8]", "steps.connections: entry 2 stands there before"),
+    ] {
+        let error = format!("{:#}", open(steps).unwrap_err());
+        assert!(error.contains(words), "`{words}` is not in `{error}`");
+    }
+}
