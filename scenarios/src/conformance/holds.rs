@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::probe::{Hold, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get};
+use super::probe::{CHECK, Hold, Probe, UNKNOWN, expect_error, expect_ok, expect_ok_for, get};
 use super::stores::{expect_cost, quiet_counts};
 use super::{Case, POOL, StoreControl, store};
 use crate::wire::Connection;
@@ -123,6 +123,18 @@ fn overlap(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
     Ok(())
 }
 
+/// Asks to be held on each connection, and returns when the server has read that. To read that from the kernel's lists
+/// takes longer than a hold; but what is sent at once is read at once, and the answer to its first part says that it was.
+pub(super) fn begin_holds(asking: &mut [(Connection, String)]) -> Result<()> {
+    for (connection, path) in &mut *asking {
+        connection.send(get(CHECK) + &get(path))?;
+    }
+    for (connection, path) in asking {
+        connection.answer().and_then(|answer| expect_ok(&answer)).with_context(|| format!("ahead of {path}"))?;
+    }
+    Ok(())
+}
+
 /// How long it takes that so many clients have each been held once.
 fn hold_together(probe: &Probe, path: &str, clients: usize) -> Result<Duration> {
     let mut connections = probe.connect_many(clients)?;
@@ -138,11 +150,10 @@ fn hold_together(probe: &Probe, path: &str, clients: usize) -> Result<Duration> 
 fn left(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
     for Hold { path, .. } in probe.holds() {
         for leave in [Connection::reset, |connection| Ok(drop(connection))] {
-            let mut leaving = probe.connect_many(POOL)?;
-            leaving.iter_mut().try_for_each(|connection| connection.send(get(&path)))?;
-            // So that they are held when they leave.
-            probe.wait_until_read(leaving.iter())?;
-            leaving.into_iter().try_for_each(leave)?;
+            let connected = probe.connect_many(POOL)?.into_iter();
+            let mut leaving: Vec<_> = connected.map(|connection| (connection, path.clone())).collect();
+            begin_holds(&mut leaving)?;
+            leaving.into_iter().try_for_each(|(connection, _)| leave(connection))?;
         }
         hold_together(probe, &path, POOL).context("after others have left")?;
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, getrlimit};
 
-use super::holds::HOLD;
+use super::holds::{HOLD, begin_holds};
 use super::probe::{CHECK, Operation, Probe, expect_ok, expect_ok_for, get};
 use super::{CannotTry, Case, Controls, NO_STORE, STOPS_ON_SIGTERM, ServerControl, StartServer, Started, process};
 use crate::server::TAKES_PORT_0;
@@ -151,7 +151,11 @@ fn in_flight_during(pause: Duration, probe: &Probe, controls: &mut Controls) -> 
     }
     let unanswered_until = Instant::now() + pause;
     store.pause(pause)?;
-    stop_amid(&mut asking, unanswered_until, probe, controls.server)
+    for (connection, path) in &mut asking {
+        connection.send(get(path))?;
+    }
+    probe.wait_until_read(asking.iter().map(|(connection, _)| connection))?;
+    stop_amid(asking, unanswered_until, probe, controls.server)
 }
 
 fn held_at_stop(probe: &Probe, controls: &mut Controls) -> Result<()> {
@@ -162,32 +166,29 @@ fn held_at_stop(probe: &Probe, controls: &mut Controls) -> Result<()> {
         let probe = fresh(probe, controls.server, StartServer::default())?;
         let mut asking = Vec::new();
         for hold in probe.holds().into_iter().flat_map(|hold| vec![hold; HELD_EACH]) {
-            let mut connection = probe.connect()?;
-            // So that the server knows the connection.
-            expect_ok_for(&mut connection, CHECK)?;
-            asking.push((connection, hold.path));
+            asking.push((probe.connect()?, hold.path));
         }
-        if stop_amid(&mut asking, Instant::now() + HOLD, &probe, controls.server)? == AtStop::InFlight {
+        let unanswered_until = Instant::now() + HOLD;
+        begin_holds(&mut asking)?;
+        if stop_amid(asking, unanswered_until, &probe, controls.server)? == AtStop::InFlight {
             return Ok(());
         }
     }
-    bail!(CannotTry(format!("{STOPS_AMID_HOLDS} times the holds were over when SIGTERM was sent: the machine is busy")))
+    let over = format!("{STOPS_AMID_HOLDS} times the holds were over before SIGTERM could be sent");
+    bail!(CannotTry(over + ": the machine is busy, or the server keeps back answers that it has"))
 }
 
-/// Asks on each connection, and stops the server when it has read that and, before some instant, cannot have answered.
+/// Stops a server that has read a request from each connection and cannot answer it before some instant.
 fn stop_amid(
-    asking: &mut [(Connection, String)],
+    asking: Vec<(Connection, String)>,
     unanswered_until: Instant,
     probe: &Probe,
     server: &mut dyn ServerControl,
 ) -> Result<AtStop> {
-    for (connection, path) in &mut *asking {
-        connection.send(get(path))?;
-    }
-    probe.wait_until_read(asking.iter().map(|(connection, _)| connection))?;
     server.terminate()?;
     let seen = if Instant::now() < unanswered_until { AtStop::InFlight } else { AtStop::Over };
-    for (connection, path) in asking {
+    // One after the other they are closed by us too, so that the server need not read on to the end of its patience.
+    for (mut connection, path) in asking {
         let context = || format!("{path}, under way when SIGTERM came");
         connection.answer().and_then(|answer| expect_ok(&answer)).with_context(context)?;
         connection.expect_closed().with_context(context)?;
