@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use stackbench_reports::{
     Capacity, Format, RunMeta,
-    capacity::{CAPACITY_FILE, Ended as SearchEnded, SCHEMA, Search, Settings},
+    capacity::{CAPACITY_FILE, Ended as SearchEnded, SCHEMA, Search, SetBy, Settings},
     row::Role,
     run::PlanMeta,
 };
@@ -28,6 +28,7 @@ use crate::{
     scenario::{self, Steps, mode_word},
     setup::{STORE_LOG, Setup},
     stack::Stack,
+    trial::Bench,
 };
 
 mod options;
@@ -81,7 +82,7 @@ impl Asked<'_> {
         let objective = args.objective.clone();
         let mut found =
             Capacity { schema: SCHEMA.to_owned(), objective, settings: *settings, searches: rounds.searches() };
-        print_plan(&meta, &found, course, dir);
+        print_plan(&meta, &found, course, &bench, dir);
         dir.begin(&meta)?;
         rundir::point_latest(bench.root, dir.path());
 
@@ -119,7 +120,7 @@ fn searched_stacks(args: &CapacityArgs, places: &Places) -> Result<Vec<Stack>> {
     Ok(stacks)
 }
 
-fn print_plan(meta: &RunMeta, found: &Capacity, course: &Course, dir: &RunDir) {
+fn print_plan(meta: &RunMeta, found: &Capacity, course: &Course, bench: &Bench, dir: &RunDir) {
     let Settings { start_per_sec, least_per_sec, most_per_sec, precision, trials_max, .. } = found.settings;
     let names: Vec<&str> = meta.stacks.iter().map(|stack| stack.name.as_str()).collect();
     let searches = found.searches.len();
@@ -132,6 +133,7 @@ fn print_plan(meta: &RunMeta, found: &Capacity, course: &Course, dir: &RunDir) {
         100.0 * precision
     );
     say!("store      {}", meta.store.name);
+    say!("placement  {}", bench.cpus.describe());
     say!("seed       {}", meta.seed);
     say!("run        {}", dir.path().display());
     say!("expected   about {TRIALS_TYPICAL} trials a search, at most {trials_max}: about {}\n", plan::in_words(time));
@@ -170,22 +172,32 @@ fn ended_as(found: &Capacity, ended: SearchEnded) -> Vec<&Search> {
     found.searches.iter().filter(|search| search.ended == ended).collect()
 }
 
-/// Which searches have found no bounds, because the objective tells no rates apart; empty if all have.
+/// Which searches have found no bounds, because the objective, or a client that is always late, tells no rates apart; empty
+/// if all have.
 fn without_answer(found: &Capacity) -> String {
-    let told = |ended, what: &str, rate: f64, remedy: &str| {
-        let names: Vec<String> = ended_as(found, ended).into_iter().map(name).collect();
-        let objective = &found.objective;
-        (!names.is_empty())
-            .then(|| format!("--objective '{objective}' is {what} {rate}/s by {}: {remedy}", names.join(", ")))
-    };
     let Settings { least_per_sec, most_per_sec, .. } = found.settings;
-    let nowhere = "missed at every rate down to";
-    let everywhere = "met at every rate up to";
+    let told = |searches: Vec<&Search>, what: String, remedy: &str| {
+        let names: Vec<String> = searches.into_iter().map(name).collect();
+        (!names.is_empty()).then(|| format!("{what} by {}: {remedy}", names.join(", ")))
+    };
+    let everywhere = ended_as(found, SearchEnded::MetUpToMost);
+    let nowhere = ended_as(found, SearchEnded::MissedDownToLeast);
+    let (by_stack, by_others) = nowhere.into_iter().partition(|search| search.upper_set_by == Some(SetBy::Stack));
     let parts = [
-        told(SearchEnded::MissedDownToLeast, nowhere, least_per_sec, "ask for less, or begin lower with --least"),
-        told(SearchEnded::MetUpToMost, everywhere, most_per_sec, "ask for more, or go higher with --most"),
+        told(
+            by_stack,
+            format!("missed at every rate down to {least_per_sec}/s"),
+            "allow more, or go lower with --least",
+        ),
+        told(everywhere, format!("met at every rate up to {most_per_sec}/s"), "allow less, or go higher with --most"),
+        told(
+            by_others,
+            format!("missed at every rate down to {least_per_sec}/s, because the client or the store was late,"),
+            "stop what else the machine does, and search again",
+        ),
     ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("--objective '{}' is {}", found.objective, parts.join("; ")) }
 }
 
 fn name(search: &Search) -> String {

@@ -166,7 +166,12 @@ impl Searched<'_> {
 
     /// Whether its bounds are certain enough for a place.
     fn is_ranked(&self) -> bool {
-        let is_certain = matches!(self.search.ended, Ended::Converged | Ended::MetUpToMost | Ended::MissedDownToLeast);
+        let is_certain = match self.search.ended {
+            Ended::Converged | Ended::MetUpToMost => true,
+            // Where it was not the stack that missed, nothing is known of it.
+            Ended::MissedDownToLeast => self.search.upper_set_by == Some(SetBy::Stack),
+            Ended::UnderWay | Ended::NotConverged | Ended::Failed => false,
+        };
         self.role == Role::Stack && is_certain
     }
 }
@@ -249,4 +254,51 @@ pub fn reading(capacity: &Capacity) -> Vec<String> {
         heading::FROM_DUE,
     ];
     [tried].into_iter().chain(lines.map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        capacity::tests::{capacity, search},
+        sample,
+    };
+
+    /// The places of searches, by stack.
+    fn places(searches: Vec<Search>) -> BTreeMap<String, Option<usize>> {
+        let run = Run { meta: sample::meta(), rows: Vec::new(), latencies: BTreeMap::new(), warnings: Vec::new() };
+        let tables = tables(&capacity(searches), &run);
+        tables.into_iter().flat_map(|table| table.lines).map(|line| (line.name, line.place)).collect()
+    }
+
+    fn around(stack: &str, lower: f64, upper: f64, by: SetBy) -> Search {
+        search(stack, (lower, upper), &[(lower, None), (upper, Some(by))])
+    }
+
+    #[test]
+    fn stacks_whose_bounds_overlap_share_a_place() {
+        let own = SetBy::Stack;
+        let searches = vec![
+            around("a", 100.0, 104.0, own),
+            around("b", 102.0, 106.0, own),
+            around("c", 90.0, 100.0, own),
+            around("d", 103.0, 107.0, own),
+        ];
+        let places: Vec<Option<usize>> = places(searches).into_values().collect();
+        assert_eq!(places, [Some(1), Some(1), Some(4), Some(1)], "a bound that two have in common tells them apart");
+    }
+
+    #[test]
+    fn a_bound_that_others_set_puts_a_stack_behind_nobody_and_nothing_known_is_no_place() {
+        let mut unknown = around("c", 5.0, 10.0, SetBy::Client);
+        (unknown.lower_per_sec, unknown.ended) = (None, Ended::MissedDownToLeast);
+        let mut worst = around("d", 5.0, 10.0, SetBy::Stack);
+        (worst.lower_per_sec, worst.ended) = (None, Ended::MissedDownToLeast);
+        let fast = around("a", 1_000.0, 1_050.0, SetBy::Stack);
+        let places = places(vec![fast, around("b", 50.0, 52.0, SetBy::ClientAndStore), unknown, worst]);
+        let places: Vec<Option<usize>> = places.into_values().collect();
+        assert_eq!(places, [Some(1), Some(1), None, Some(3)]);
+    }
 }

@@ -86,15 +86,16 @@ fn an_objective_met_everywhere_is_named_with_the_stack_while_others_go_on() {
     assert_eq!(ran.code(), 2, "{}", ran.stderr());
     // What sleeps for twenty milliseconds never answers in fifteen.
     assert_eq!(found(&ran, "sleeps").ended, Ended::MissedDownToLeast);
-    let everywhere = found(&ran, "thread-pool");
-    assert_eq!((everywhere.ended, everywhere.lower_per_sec), (Ended::MetUpToMost, Some(400.0)), "{everywhere:?}");
-    let told = ran.stderr();
-    for words in
-        ["met at every rate up to 400/s by thread-pool", "missed at every rate down to 10/s by sleeps", "--most"]
-    {
-        assert!(told.contains(words), "`{words}` is not in:\n{told}");
+    let told = |words: &str| assert!(ran.stderr().contains(words), "`{words}` is not in:\n{}", ran.stderr());
+    told("missed at every rate down to 10/s");
+    told("by sleeps (cache_set sync): ");
+    let pool = found(&ran, "thread-pool");
+    if !is_the_clients(&pool, &ran) {
+        assert_eq!((pool.ended, pool.lower_per_sec), (Ended::MetUpToMost, Some(400.0)), "{pool:?}");
+        told("met at every rate up to 400/s by thread-pool (cache_set sync): allow less, or go higher with --most");
+        assert!(ran.stdout().contains("met everywhere"), "{}", ran.stdout());
     }
-    assert!(ran.stdout().contains("met everywhere") && ran.stdout().contains("met nowhere"), "{}", ran.stdout());
+    assert!(ran.stdout().contains("met nowhere"), "{}", ran.stdout());
     // Both were offered the same rate first, at the same instants.
     let first: Vec<&Row> = ran.written.iter().filter(|row| row.trial == 1).collect();
     assert_eq!([instants(first[0]), instants(first[1])], ["--seed=41", "--seed=41"]);
