@@ -49,9 +49,13 @@ pub use dir::{LoadError, Run, RunDir};
 pub use format::Format;
 pub use row::Row;
 pub use run::RunMeta;
+use seconds::Seconds;
 
 /// The files [`render`] makes, and how each is drawn.
 const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown), ("curves.csv", Format::Curves)];
+
+/// … and one that is made from the client's result files alone.
+const SECONDS_FILE: &str = "seconds.csv";
 
 /// A run's tables for a terminal of 120 columns.
 pub fn terminal(run: &Run) -> String {
@@ -71,15 +75,17 @@ pub fn markdown(run: &Run) -> String {
 pub fn render(dir: &Path) -> Result<Run> {
     let run = RunDir::load(dir)?;
     let searches = capacity::load(dir)?;
-    for (name, format) in FILES {
-        // A run without steps has no curves, and a search nothing but its table.
-        let text = match &searches {
-            None => format.draw(&run),
-            Some(found) => format.draw_capacity(found, &run).unwrap_or_default(),
-        };
-        if !text.is_empty() {
-            write_whole(&dir.join(name), &text)?;
-        }
+    let draw = |format: &Format| match &searches {
+        None => format.draw(&run),
+        // Of a search there is nothing but its table.
+        Some(found) => format.draw_capacity(found, &run).unwrap_or_default(),
+    };
+    let drawn = FILES.iter().map(|(name, format)| (*name, draw(format)));
+    // What of it could not be read, the run has warned of.
+    let seconds = (SECONDS_FILE, Seconds::load(dir)?.csv);
+    // A run without steps has no curves, and one that was ended at once no seconds.
+    for (name, text) in drawn.chain([seconds]).filter(|(_, text)| !text.is_empty()) {
+        write_whole(&dir.join(name), &text)?;
     }
     Ok(run)
 }

@@ -1,7 +1,6 @@
 //! Second by second: what each trial's window looked like from inside, as CSV for plots.
 //!
-//! Made on demand and not with the other reports: it decodes a histogram for every second of every trial. Neighbouring
-//! seconds depend on each other, so no statistics are made from them.
+//! Neighbouring seconds depend on each other, so no statistics are made from them.
 
 use std::{fs, path::Path};
 

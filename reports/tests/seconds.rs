@@ -50,6 +50,14 @@ fn every_second_of_a_trial_is_a_line() {
 }
 
 #[test]
+fn they_are_made_with_the_other_reports() {
+    let (dir, _) = run_of(&[(700, 0), (650, 3)]);
+    stackbench_reports::render(dir.path()).unwrap();
+    let written = fs::read_to_string(dir.path().join("seconds.csv")).unwrap();
+    assert_eq!(written, Seconds::load(dir.path()).unwrap().csv);
+}
+
+#[test]
 fn a_result_file_that_is_gone_is_named_and_the_others_are_there() {
     let (dir, row) = run_of(&[(700, 0)]);
     let gone = Row { trial: 2, raw: Some("raw/gone.json".to_owned()), ..row };
