@@ -67,6 +67,8 @@ pub struct Outcome {
     pub corrected: Option<Latencies>,
     /// How late the open loop was itself, in microseconds.
     pub lags: Histogram<u64>,
+    /// In the open loop, requests that fell due in the window.
+    pub due: u64,
     /// Ages of requests that were due before the end and never sent, in microseconds.
     pub unsent_ages: Histogram<u64>,
     /// wrk's Req/Sec samples of all loops.
@@ -139,6 +141,7 @@ impl Outcome {
             latencies,
             corrected,
             lags,
+            due: sum(|each| each.tally.due),
             unsent_ages,
             rates: Distribution::of_samples(samples),
             connections: summarise(&connections, &patience, sum(|each| each.tally.opened)),

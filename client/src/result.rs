@@ -112,10 +112,11 @@ const CARRIED: f64 = 0.99;
 const DEVIATIONS: f64 = 3.0;
 
 impl LoadResult {
-    /// In the open loop, the requests that fell due in the window: those that were sent in it, and those that were due and
-    /// never sent.
+    /// In the open loop, the requests that fell due in the window. In a file that does not say, those that were sent in it
+    /// and those that were due and never sent, which a queue from before the window is among.
     pub fn due(&self) -> Option<u64> {
-        Some(self.schedule.as_ref()?.lag_us.count + self.censored.unsent)
+        let schedule = self.schedule.as_ref()?;
+        Some(schedule.due.unwrap_or(schedule.lag_us.count + self.censored.unsent))
     }
 
     /// In the open loop, whether the rate was carried: whether 99 % of what fell due was answered. Answers to what was in
@@ -179,6 +180,9 @@ pub struct ScheduleAccount {
     pub arrival: ArrivalKind,
     /// Of the random ones.
     pub seed: u64,
+    /// Requests that fell due in the window, sent or not; null in files older than the field.
+    #[serde(default)]
+    pub due: Option<u64>,
     /// How much later than it could the client sent, in microseconds: from the later of the due instant and the instant
     /// at which the connection became free.
     pub lag_us: TurnSummary,

@@ -78,6 +78,7 @@ fn schedule(plan: &Plan, outcome: &Outcome) -> Option<ScheduleAccount> {
             Arrival::Poisson => ArrivalKind::Poisson,
         },
         seed,
+        due: Some(outcome.due),
         lag_us: turns(&outcome.lags),
     })
 }

@@ -107,6 +107,8 @@ pub struct Tally {
     pub corrected: Option<Latencies>,
     /// How late the open loop was itself, in microseconds.
     pub lags: Histogram<u64>,
+    /// Requests that fell due in the window.
+    pub due: u64,
     /// Ages of requests that were due and never sent, in microseconds.
     pub unsent_ages: Histogram<u64>,
     /// Connection-time of the window spent waiting for answers, in nanoseconds.
@@ -143,6 +145,7 @@ impl Tally {
             latencies: Latencies::new(),
             corrected: None,
             lags: hdr(),
+            due: 0,
             unsent_ages: hdr(),
             waiting_ns: 0,
             opened: 0,
@@ -209,17 +212,24 @@ impl Tally {
         self.waiting_ns += stop_ns - start_ns.max(self.opened_ns.unwrap_or(0));
     }
 
-    /// Takes how much later than it could the open loop sent, at `now_ns`.
+    /// Takes that the open loop sent, at `now_ns`, what was due at `due_ns`, and how much later than it could.
     #[inline]
-    pub fn lag(&mut self, lag_ns: u64, now_ns: u64) {
+    pub fn sent(&mut self, due_ns: u64, lag_ns: u64, now_ns: u64) {
         if self.opened_ns.is_some_and(|opened_ns| now_ns >= opened_ns) {
             self.lags.saturating_record(lag_ns / 1000);
         }
+        self.fell_due(due_ns);
     }
 
-    /// Counts a request that was due so long before the end and never sent.
-    pub fn unsent(&mut self, age_ns: u64) {
-        self.unsent_ages.saturating_record(age_ns / 1000);
+    /// Counts a request that was due at one instant and had not been sent at the end.
+    pub fn unsent(&mut self, due_ns: u64, end_ns: u64) {
+        self.unsent_ages.saturating_record((end_ns - due_ns) / 1000);
+        self.fell_due(due_ns);
+    }
+
+    /// What had been due before the window is a queue that it began with.
+    fn fell_due(&mut self, due_ns: u64) {
+        self.due += u64::from(self.opened_ns.is_some_and(|opened_ns| due_ns >= opened_ns));
     }
 
     /// Counts bytes read at `now_ns`, if the window is open.
@@ -370,5 +380,17 @@ mod tests {
         tally.close_window(301 * MS);
         let requests: Vec<_> = tally.intervals.iter().map(|interval| interval.requests).collect();
         assert_eq!((requests, tally.intervals_per_s()), (vec![1, 0, 1], 10));
+    }
+
+    #[test]
+    fn what_was_due_before_the_window_is_not_due_in_it_though_it_is_sent_there_or_never() {
+        let mut tally = Tally::open_loop();
+        tally.sent(5, 0, 10);
+        tally.open_window(100);
+        tally.sent(90, 20_000, 110);
+        tally.sent(105, 5_000, 110);
+        tally.unsent(95, 200);
+        tally.unsent(150, 200);
+        assert_eq!((tally.due, tally.lags.len(), tally.unsent_ages.len()), (2, 2, 2));
     }
 }

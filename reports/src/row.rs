@@ -219,7 +219,7 @@ impl fmt::Display for Slot {
 pub struct Offered {
     /// Requests per second that were asked for.
     pub per_sec: f64,
-    /// Requests that fell due in the window: those that were sent in it, and those that never were.
+    /// Requests that fell due in the window, sent in it or never.
     pub due: u64,
     /// Requests that were due and never sent, because no connection was free.
     pub unsent: u64,

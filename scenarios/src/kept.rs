@@ -167,9 +167,12 @@ impl Kept {
     }
 }
 
-/// What each stack reached in a block, by name, step, request and mode.
+/// What each stack reached in a block.
 #[derive(Debug, Default)]
-pub struct Reached(BTreeMap<(String, Option<u8>, Option<u32>, String, Mode), f64>);
+pub struct Reached(BTreeMap<ReachedBy, f64>);
+
+/// Stack, second name, step, request and mode.
+type ReachedBy = (String, Option<u8>, Option<u32>, String, Mode);
 
 impl Reached {
     /// Takes note of a row, if it has figures; a later one of the same trial counts instead.

@@ -147,9 +147,15 @@ fn hold_together(probe: &Probe, path: &str, clients: usize) -> Result<Duration> 
     Ok(begun.elapsed())
 }
 
+/// As a client leaves that is done.
+fn close(connection: Connection) -> Result<()> {
+    drop(connection);
+    Ok(())
+}
+
 fn left(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
     for Hold { path, .. } in probe.holds() {
-        for leave in [Connection::reset, |connection| Ok(drop(connection))] {
+        for leave in [Connection::reset, close] {
             let connected = probe.connect_many(POOL)?.into_iter();
             let mut leaving: Vec<_> = connected.map(|connection| (connection, path.clone())).collect();
             begin_holds(&mut leaving)?;

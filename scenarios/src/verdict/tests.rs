@@ -266,7 +266,7 @@ fn offered(result: LoadResult, due: u64, lag_us_p99: u64) -> LoadResult {
     let rate = due as f64 / 10.0;
     let lag_us = TurnSummary { count: due, p50: 5, p99: lag_us_p99, max: lag_us_p99 };
     let arrival = ArrivalKind::Poisson;
-    let schedule = ScheduleAccount { rate_from: rate, rate_to: rate, ramp_s: 0.0, arrival, seed: 0, lag_us };
+    let schedule = ScheduleAccount { rate_from: rate, rate_to: rate, ramp_s: 0.0, arrival, seed: 0, due: None, lag_us };
     LoadResult { schedule: Some(schedule), ..result }
 }
 

@@ -52,7 +52,7 @@ impl EventLoop<'_> {
     pub(super) fn count_unsent(&mut self, closed_ns: u64) {
         let Some(arrivals) = self.arrivals.as_mut().filter(|_| !self.is_stopped) else { return };
         while arrivals.next_ns() < closed_ns && self.plan.budget.take() {
-            self.tally.unsent(closed_ns - arrivals.next_ns());
+            self.tally.unsent(arrivals.next_ns(), closed_ns);
             arrivals.advance();
         }
     }
@@ -82,7 +82,7 @@ impl EventLoop<'_> {
         connection.begin_batch(self.batch.depth(), due_ns.unwrap_or(start_ns), start_ns);
         if let Some(due_ns) = due_ns {
             // A connection that became free late is the server's lateness.
-            self.tally.lag(start_ns.saturating_sub(due_ns.max(connection.rested_ns)), start_ns);
+            self.tally.sent(due_ns, start_ns.saturating_sub(due_ns.max(connection.rested_ns)), start_ns);
         }
         self.check_next_body(slot);
         self.write_rest(slot);
