@@ -21,6 +21,8 @@ const IN_A_ROW: [u32; 3] = [4, 12, 24];
 const CROWD: usize = 200;
 /// So often may a crowd take too long because the machine is busy elsewhere.
 const CROWDS: u32 = 3;
+/// So often may clients that leave be too late because the machine is busy elsewhere.
+const LEAVES: u32 = 8;
 
 pub(super) const CASES: &[Case] = &[
     store(
@@ -156,12 +158,23 @@ fn close(connection: Connection) -> Result<()> {
 fn left(probe: &Probe, _: &mut dyn StoreControl) -> Result<()> {
     for Hold { path, .. } in probe.holds() {
         for leave in [Connection::reset, close] {
-            let connected = probe.connect_many(POOL)?.into_iter();
-            let mut leaving: Vec<_> = connected.map(|connection| (connection, path.clone())).collect();
-            begin_holds(&mut leaving)?;
-            leaving.into_iter().try_for_each(|(connection, _)| leave(connection))?;
+            for _ in 0..LEAVES {
+                if leave_amid_holds(probe, &path, leave)? {
+                    break;
+                }
+            }
         }
         hold_together(probe, &path, POOL).context("after others have left")?;
     }
     probe.expect_alive()
+}
+
+/// Lets as many clients as the pool has places ask to be held and leave, and says whether all left before a hold was over.
+fn leave_amid_holds(probe: &Probe, path: &str, leave: fn(Connection) -> Result<()>) -> Result<bool> {
+    let connected = probe.connect_many(POOL)?.into_iter();
+    let mut leaving: Vec<_> = connected.map(|connection| (connection, path.to_owned())).collect();
+    let begun = Instant::now();
+    begin_holds(&mut leaving)?;
+    leaving.into_iter().try_for_each(|(connection, _)| leave(connection))?;
+    Ok(begun.elapsed() < HOLD)
 }
