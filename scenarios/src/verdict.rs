@@ -133,6 +133,10 @@ fn impossible(evidence: &Evidence) -> Option<Judgement> {
 }
 
 fn store_late(evidence: &Evidence) -> Option<Judgement> {
+    // Without a delay there is none to be late on: what a fault adds for a while is its own.
+    if evidence.least.is_zero() {
+        return None;
+    }
     let delay_us = evidence.least.as_micros() as f64;
     let late = evidence.delays.iter().map(|delay| delay.late_us_p99).fold(0.0, f64::max);
     (late > STORE_LATE_US && late > STORE_LATE_SHARE * delay_us).then(|| {

@@ -88,6 +88,7 @@ struct Case {
     delay_ceiling: Option<f64>,
     null_ceiling: Option<f64>,
     store_cpu_s: Option<f64>,
+    helpers_cpu_s: Option<f64>,
     server_cpu_s: f64,
 }
 
@@ -100,6 +101,7 @@ impl Default for Case {
             delay_ceiling: None,
             null_ceiling: None,
             store_cpu_s: Some(2.0),
+            helpers_cpu_s: None,
             server_cpu_s: 10.0,
         }
     }
@@ -114,7 +116,7 @@ fn verdict(result: &LoadResult, case: &Case) -> Judgement {
         delay_ceiling: case.delay_ceiling,
         null_ceiling: case.null_ceiling,
         store_cpu_s: case.store_cpu_s,
-        helpers_cpu_s: None,
+        helpers_cpu_s: case.helpers_cpu_s,
         server_cpu_s: case.server_cpu_s,
     })
 }
@@ -163,6 +165,7 @@ fn a_store_is_late_only_by_more_than_two_milliseconds_and_a_twentieth() {
     let late = |least_ms, late_us_p99| verdict(&healthy(), &Case { least_ms, late_us_p99, ..Case::default() }).0;
     assert_eq!(late(20, 2_500.0), Verdict::StoreLate);
     assert_eq!(late(20, 1_500.0), Verdict::Ok, "less than 2 ms");
+    assert_eq!(late(0, 2_500.0), Verdict::Ok, "on no delay of its own");
     let mut slow = healthy();
     slow.latency_us.min = 200_000;
     let case = Case { least_ms: 200, late_us_p99: 2_500.0, ..Case::default() };
@@ -232,6 +235,26 @@ fn a_window_whose_ends_differ_is_unsteady_and_so_is_one_that_began_with_nothing(
     assert_eq!(verdict(&result, &Case::default()).0, Verdict::Unsteady);
     result.per_second[..3].iter_mut().for_each(|second| second.requests = 0);
     assert_eq!(verdict(&result, &Case::default()).0, Verdict::Unsteady);
+}
+
+#[test]
+fn where_something_goes_wrong_on_purpose_a_refusal_is_no_error_and_an_unsteady_window_no_fault() {
+    let mut result = healthy();
+    result.per_second[0].requests = 800;
+    result.errors.insert(ErrorKind::UnexpectedStatus, 200);
+    let faulty = Case { helpers_cpu_s: Some(0.0), ..Case::default() };
+    assert_eq!(verdict(&result, &Case::default()).0, Verdict::Errors);
+    assert_eq!(verdict(&result, &faulty).0, Verdict::Ok);
+    result.errors.insert(ErrorKind::Eof, 1);
+    assert_eq!(verdict(&result, &faulty).0, Verdict::Errors, "a lost request is one");
+}
+
+#[test]
+fn those_who_play_a_fault_are_no_other_programs() {
+    let mut result = healthy();
+    result.others_cpu_s = 3.0;
+    assert_eq!(verdict(&result, &Case::default()).0, Verdict::Noisy);
+    assert_eq!(verdict(&result, &Case { helpers_cpu_s: Some(2.9), ..Case::default() }).0, Verdict::Ok);
 }
 
 #[test]
