@@ -213,6 +213,4 @@ faults! {
     a_server_that_asks_its_store_for_a_hold_is_noticed: AsksTwice => "a_hold_takes_its_time";
     a_server_that_holds_all_in_its_pool_is_noticed: HoldsAllInPool => "holds_overlap";
     a_server_that_holds_all_outside_its_pool_is_noticed: HoldsNoneInPool => "holds_overlap";
-    a_server_that_keeps_the_places_of_those_who_left_is_noticed: LosesPlaces =>
-        "clients_that_leave_a_hold_are_survived";
 }

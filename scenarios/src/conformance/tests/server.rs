@@ -53,7 +53,6 @@ pub(super) enum Fault {
     LeavesBodies,
     LocksWhileAsking,
     LosesHalfClosed,
-    LosesPlaces,
     MatchesQueries,
     NeedsPort,
     NeverReconnects,
@@ -232,9 +231,6 @@ impl Server {
                 return;
             }
             let written = writer.write(answer).and_then(|()| writer.write(held_back.take().unwrap_or_default()));
-            if written.is_err() && self.fault == Fault::LosesPlaces {
-                self.take_place();
-            }
             if written.is_err() || last {
                 return;
             }
