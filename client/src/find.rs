@@ -28,7 +28,7 @@ const CONFIRMATIONS: u32 = 3;
 /// Enough for every rate from the least to the most, with each bound tried again and some that change sides.
 const TRIALS_MAX: u32 = 48;
 /// A client that sends later than this (99th percentile, microseconds) does not offer what it says.
-const LAG_US_MAX: u64 = 1_000;
+pub const LAG_US_MAX: u64 = 1_000;
 /// Length of the warm-up where none is given: this part of the window's.
 const WARMUP_PART: u64 = 4;
 /// A window shorter than this share of what was asked for was interrupted.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use stackbench_reports::row::Verdict;
+use stackload::find::LAG_US_MAX;
 use stackload::result::{ClientVerdictKind, CpuTicks, ErrorKind, LoadResult, Second};
 
 use crate::store::DelayReport;
@@ -22,8 +23,6 @@ const AT_CEILING: f64 = 0.99;
 const NEAR_CEILING: f64 = 0.95;
 /// Of two peers on shared CPUs, one that used this share of their time is named alone.
 const DOMINANT_PEER: f64 = 0.65;
-/// An open loop's client that sends later than this (p99) does not offer what it says.
-const LAG_US: u64 = 1_000;
 /// Lateness of the store that matters: this share of the delay and …
 const STORE_LATE_SHARE: f64 = 0.05;
 /// … this much in absolute terms.
@@ -158,7 +157,7 @@ fn seconds(ticks: u64) -> f64 {
 
 fn lagging(evidence: &Evidence) -> Option<Judgement> {
     let late_us = evidence.result.schedule?.lag_us.p99;
-    (late_us > LAG_US).then(|| {
+    (late_us > LAG_US_MAX).then(|| {
         let text = format!("the client sent {:.1} ms (p99) later than it could have", late_us as f64 / 1e3);
         (Verdict::ClientLimited, format!("{text}; more client threads or CPUs, or a lower rate"))
     })
