@@ -8,6 +8,7 @@
 //! - [`stats`]: what several trials say (intervals, paired ratios, many comparisons).
 //! - [`summary`]: trials to cells (medians, ranges or intervals, the worst verdict).
 //! - [`noise`]: by how much two names of one stack differ; [`places`]: which stacks differ by more.
+//! - [`cells`]: all cells of a run in one list, for formats that are no tables of stacks.
 //! - [`table`]: cells to tables (order, places, notes), panel by panel ([`panel`]), and what stands above them
 //!   ([`heading`]).
 //! - [`seconds`]: what each trial's window looked like from inside.
@@ -23,6 +24,7 @@ use anyhow::{Context, Result};
 
 pub mod capacity;
 pub mod card;
+pub mod cells;
 pub mod dir;
 pub mod format;
 pub mod heading;

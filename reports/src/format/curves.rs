@@ -3,59 +3,22 @@
 //! Figures are those of the tables, medians over trials and percentiles of merged histograms. What a cell does not have is
 //! empty.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::csv_of;
 use crate::{
+    cells::{NamedCell, cells},
     dir::Run,
     latency::Percentile,
-    row::{Mode, Placement, Role, Row},
-    run::ScenarioMeta,
-    summary::{Cell, Spread},
-    table::{step_title, verdict_word},
+    row::{Mode, Placement, Role},
+    summary::Spread,
+    table::verdict_word,
 };
 
 /// Draws the curves of a run; empty where no scenario has steps.
 pub fn draw(run: &Run) -> String {
-    let mut cells: BTreeMap<Key, Vec<&Row>> = BTreeMap::new();
-    for row in run.rows.iter().filter(|row| row.step.is_some()) {
-        cells.entry(Key::of(row, run)).or_default().push(row);
-    }
-    csv_of(cells.values().filter_map(|trials| point(trials, run)))
-}
-
-/// A cell, under each of its stack's names. Points of a curve follow each other.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'r> {
-    /// Where the command line has its scenario.
-    scenario: usize,
-    placement: Placement,
-    store: &'r str,
-    request: &'r str,
-    mode: Mode,
-    role: Role,
-    stack: &'r str,
-    twin: Option<u8>,
-    step: Option<u32>,
-}
-
-impl<'r> Key<'r> {
-    fn of(row: &'r Row, run: &Run) -> Self {
-        let position = run.meta.scenarios.iter().position(|scenario| scenario.name == row.scenario);
-        Self {
-            scenario: position.unwrap_or(usize::MAX),
-            placement: row.placement,
-            store: &row.store_name,
-            request: &row.request,
-            mode: row.mode,
-            role: row.role,
-            stack: &row.stack,
-            twin: row.twin,
-            step: row.step,
-        }
-    }
+    let cells = cells(run);
+    csv_of(cells.iter().filter_map(|cell| point(cell, run)))
 }
 
 /// A line.
@@ -101,25 +64,24 @@ struct Point<'r> {
     trials: usize,
 }
 
-fn point<'r>(trials: &[&'r Row], run: &'r Run) -> Option<Point<'r>> {
-    let row = *trials.first()?;
-    let meta: Option<&ScenarioMeta> = run.meta.scenarios.iter().find(|scenario| scenario.name == row.scenario);
-    let cell = Cell::of(trials, &run.latencies)?.weighed_by(&run.rows);
+fn point<'c>(named: &'c NamedCell, run: &Run) -> Option<Point<'c>> {
+    let NamedCell { key, rows, cell } = named;
+    let step = key.step?;
+    let row = *rows.first()?;
     let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
     let percentiles = [("p50", cell.p50), ("p90", cell.p90), ("p99", cell.p99), ("p999", cell.p999)];
     let [p50_us, p90_us, p99_us, p999_us] = percentiles.map(|(_, percentile)| percentile.map(|p| p.us));
-    let step = row.step?;
     Some(Point {
-        scenario: &row.scenario,
-        stack: &row.stack,
-        twin: row.twin,
-        role: row.role,
-        request: &row.request,
-        mode: row.mode,
-        placement: row.placement,
-        store: &row.store_name,
+        scenario: &key.scenario,
+        stack: &key.stack,
+        twin: key.twin,
+        role: key.role,
+        request: &key.request,
+        mode: key.mode,
+        placement: key.placement,
+        store: &key.store,
         step,
-        step_title: step_title(step, meta),
+        step_title: key.step_title(run),
         connections: row.connections,
         workers: row.workers,
         pool: row.pool,
@@ -140,7 +102,7 @@ fn point<'r>(trials: &[&'r Row], run: &'r Run) -> Option<Point<'r>> {
         client_cpu_us_per_request: median(cell.client_us),
         rss_peak_bytes: median(cell.rss_bytes),
         idle_connection_bytes: median(cell.idle_connection_bytes),
-        ceiling_per_sec: cell.ceiling.map(|(per_sec, _)| per_sec),
+        ceiling_per_sec: cell.ceiling.as_ref().map(|(per_sec, _)| *per_sec),
         verdict: verdict_word(cell.verdict),
         trials: cell.trials,
     })
@@ -156,7 +118,7 @@ fn lower_bounds(percentiles: &[(&str, Option<Percentile>)]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        row::{Latency, Offered},
+        row::{Latency, Offered, Row},
         sample,
     };
 
