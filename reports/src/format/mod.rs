@@ -8,10 +8,18 @@ use crate::{capacity::Capacity, dir::Run};
 mod builds;
 mod capacity;
 pub mod cards;
+mod columns;
 mod curves;
+mod headline;
+mod json;
 mod markdown;
+mod published;
 pub mod repeat;
+mod summary;
 mod terminal;
+
+pub use headline::draw as headline;
+pub use json::SCHEMA as SUMMARY_SCHEMA;
 
 /// A way to draw a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +32,21 @@ pub enum Format {
     Builds,
     /// Every step of every stack as CSV.
     Curves,
+    /// Every cell as CSV.
+    Csv,
+    /// Every cell, with what it was made from, as JSON.
+    Json,
 }
 
 /// Formats by the names that command lines use.
-pub const FORMATS: &[(&str, Format)] =
-    &[("text", Format::Terminal), ("md", Format::Markdown), ("builds", Format::Builds), ("curves", Format::Curves)];
+pub const FORMATS: &[(&str, Format)] = &[
+    ("text", Format::Terminal),
+    ("md", Format::Markdown),
+    ("csv", Format::Csv),
+    ("json", Format::Json),
+    ("curves", Format::Curves),
+    ("builds", Format::Builds),
+];
 
 impl Format {
     /// Draws a run.
@@ -38,6 +56,8 @@ impl Format {
             Self::Markdown => markdown::draw(run),
             Self::Builds => builds::draw(run),
             Self::Curves => curves::draw(run),
+            Self::Csv => summary::draw(run),
+            Self::Json => json::draw(run),
         }
     }
 
@@ -46,7 +66,7 @@ impl Format {
         match self {
             Self::Terminal => Some(capacity::terminal(found, run)),
             Self::Markdown => Some(capacity::markdown(found, run)),
-            Self::Builds | Self::Curves => None,
+            Self::Builds | Self::Curves | Self::Csv | Self::Json => None,
         }
     }
 
@@ -65,8 +85,28 @@ pub(crate) fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
     String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
 }
 
+/// Lines of CSV below the names of their columns.
+fn csv_lines(names: impl Iterator<Item = impl AsRef<[u8]>>, lines: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(names).expect("memory takes all of it");
+    for line in lines {
+        writer.write_record(line).expect("each line has a field for each name, and memory takes all of it");
+    }
+    String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
+}
+
+/// The fields of some columns of CSV, line by line.
 #[cfg(test)]
-mod tests {
+fn csv_fields(text: &str, names: &[&str]) -> Vec<String> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let headers = reader.headers().unwrap().clone();
+    let at = |name: &str| headers.iter().position(|header| header == name).unwrap();
+    let line = |record: csv::StringRecord| names.iter().map(|name| &record[at(name)]).collect::<Vec<_>>().join("|");
+    reader.records().map(|record| line(record.unwrap())).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
     use std::{collections::BTreeMap, env, fs, path::Path};
 
     use super::*;
@@ -138,7 +178,7 @@ mod tests {
         assert_expected(&format.draw(run), name);
     }
 
-    fn assert_expected(drawn: &str, name: &str) {
+    pub(crate) fn assert_expected(drawn: &str, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
         if env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&path, drawn).unwrap();
@@ -182,6 +222,20 @@ mod tests {
         assert_drawn(&run_of_eight(), Format::Markdown, "markdown-8.md");
     }
 
+    #[test]
+    fn summaries_have_every_cell() {
+        for (format, name) in [(Format::Csv, "summary.csv"), (Format::Json, "summary.json")] {
+            assert_drawn(&run(), format, name);
+        }
+        assert_drawn(&run_of_eight(), Format::Csv, "summary-8.csv");
+    }
+
+    #[test]
+    fn the_headline_is_the_first_screen_of_a_readme() {
+        assert_expected(&headline(&run_of_eight()).unwrap(), "headline-8.md");
+        assert_expected(&headline(&run()).unwrap(), "headline.md");
+    }
+
     /// Four searches: two whose bounds overlap, one that the client bounded, and one that failed.
     fn searched() -> (Capacity, Run) {
         let (stack, client) = (Some(SetBy::Stack), Some(SetBy::Client));
@@ -214,7 +268,9 @@ mod tests {
         for (format, name) in [(Format::Terminal, "capacity.txt"), (Format::Markdown, "capacity.md")] {
             assert_expected(&format.draw_capacity(&found, &run).unwrap(), name);
         }
-        assert_eq!(Format::Builds.draw_capacity(&found, &run), None);
+        for format in [Format::Builds, Format::Curves, Format::Csv, Format::Json] {
+            assert_eq!(format.draw_capacity(&found, &run), None);
+        }
     }
 
     #[test]
