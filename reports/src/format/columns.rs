@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn every_column_is_explained() {
+        let page = include_str!("../../../docs/formats.md");
+        for column in COLUMNS.iter().chain(OF_TABLES) {
+            assert!(page.contains(&format!("`{}`", column.name)), "docs/formats.md does not explain {}", column.name);
+        }
+    }
+
+    #[test]
     fn values_are_fields_of_csv() {
         let counts = Value::Counts(BTreeMap::from([("read".to_owned(), 3), ("timeout".to_owned(), 1)]));
         let values = [Value::None, Value::Flag(true), Value::Number(5000.0), Value::Number(f64::NAN), counts];

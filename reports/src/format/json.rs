@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Name and version of the document's format.
-pub const SCHEMA: &str = "stackbench-summary/1";
+const SCHEMA: &str = "stackbench-summary/1";
 
 /// Draws a run.
 pub fn draw(run: &Run) -> String {

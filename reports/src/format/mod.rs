@@ -19,7 +19,6 @@ mod summary;
 mod terminal;
 
 pub use headline::draw as headline;
-pub use json::SCHEMA as SUMMARY_SCHEMA;
 
 /// A way to draw a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
