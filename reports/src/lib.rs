@@ -15,6 +15,7 @@
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
+//! - [`page`]: a run as one HTML file.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -33,6 +34,7 @@ pub mod machine;
 pub mod noise;
 pub mod number;
 pub mod ownership;
+pub mod page;
 pub mod panel;
 pub mod places;
 pub mod repeat;
@@ -54,19 +56,21 @@ pub use run::RunMeta;
 use seconds::Seconds;
 
 /// The files [`render`] makes, and how each is drawn.
-const FILES: &[(&str, Format)] = &[("report.md", Format::Markdown), ("curves.csv", Format::Curves)];
-
-/// … and one that is made from the client's result files alone.
-const SECONDS_FILE: &str = "seconds.csv";
+const FILES: &[(&str, Format)] = &[
+    ("report.md", Format::Markdown),
+    ("report.html", Format::Html),
+    ("curves.csv", Format::Curves),
+    ("seconds.csv", Format::Seconds),
+];
 
 /// A run's tables for a terminal of 120 columns.
 pub fn terminal(run: &Run) -> String {
-    Format::Terminal.draw(run)
+    Format::Terminal.draw(run, &Seconds::default())
 }
 
 /// A run's tables in GitHub's Markdown.
 pub fn markdown(run: &Run) -> String {
-    Format::Markdown.draw(run)
+    Format::Markdown.draw(run, &Seconds::default())
 }
 
 /// Makes (again) every file of a run directory that can be made from the others, and returns what was read, so that the
@@ -75,34 +79,35 @@ pub fn markdown(run: &Run) -> String {
 /// # Errors
 /// When the directory is no run, or a file in it cannot be written.
 pub fn render(dir: &Path) -> Result<Run> {
-    let run = RunDir::load(dir)?;
+    let (run, seconds) = RunDir::load_with_seconds(dir)?;
     let searches = capacity::load(dir)?;
-    let draw = |format: &Format| match &searches {
-        None => format.draw(&run),
-        // Of a search there is nothing but its table.
-        Some(found) => format.draw_capacity(found, &run).unwrap_or_default(),
-    };
-    let drawn = FILES.iter().map(|(name, format)| (*name, draw(format)));
-    // What of it could not be read, the run has warned of.
-    let seconds = (SECONDS_FILE, Seconds::load(dir)?.csv);
-    // A run without steps has no curves, and one that was ended at once no seconds.
-    for (name, text) in drawn.chain([seconds]).filter(|(_, text)| !text.is_empty()) {
-        write_whole(&dir.join(name), &text)?;
+    for (name, format) in FILES {
+        let text = match &searches {
+            None => format.draw(&run, &seconds),
+            // Of a search there is nothing but its table.
+            Some(found) => format.draw_capacity(found, &run, &seconds).unwrap_or_default(),
+        };
+        // A run without steps has no curves, and one that was ended at once no seconds.
+        if !text.is_empty() {
+            write_whole(&dir.join(name), &text)?;
+        }
     }
     Ok(run)
 }
 
-/// A run directory in a format, searches for capacity as such.
+/// A run directory in a format, searches for capacity as such, and what of it could not be read.
 ///
 /// # Errors
 /// When the directory is no run, or is none that this format draws.
-pub fn draw(dir: &Path, format: Format) -> Result<String> {
-    drawn(&RunDir::load(dir)?, capacity::load(dir)?.as_ref(), format)
-}
-
-fn drawn(run: &Run, searches: Option<&Capacity>, format: Format) -> Result<String> {
-    let Some(searches) = searches else { return Ok(format.draw(run)) };
-    format.draw_capacity(searches, run).context("--format: this is a search for capacity, which text and md show")
+pub fn draw(dir: &Path, format: Format) -> Result<(String, Vec<String>)> {
+    let (run, seconds) = RunDir::load_with_seconds(dir)?;
+    let text = match capacity::load(dir)? {
+        None => format.draw(&run, &seconds),
+        Some(found) => format
+            .draw_capacity(&found, &run, &seconds)
+            .context("--format: this is a search for capacity, which text, md, html and seconds show")?,
+    };
+    Ok((text, run.warnings))
 }
 
 /// Readers see the old file or the new one, never half of one.
@@ -126,6 +131,6 @@ mod tests {
         let run = render(dir.path()).unwrap();
         let report = fs::read_to_string(dir.path().join("report.md")).unwrap();
         assert_eq!(report, markdown(&run));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4);
     }
 }

@@ -41,7 +41,8 @@ impl Panel {
         }
     }
 
-    fn key(self) -> &'static str {
+    /// As `stack.toml` calls it.
+    pub fn key(self) -> &'static str {
         match self {
             Self::Deployed => "deployed",
             Self::Controlled => "controlled",

@@ -21,7 +21,6 @@ use stackbench_reports::{
     Format, RunDir,
     format::{self, FORMATS},
     repeat::Repeat,
-    seconds::Seconds,
 };
 
 /// Some row failed, some search did not converge, some stack does not conform, or the machine is not fit for a long run.
@@ -30,9 +29,6 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// A signal ended the run; what was measured is kept.
 const INTERRUPTED: u8 = EXIT_INTERRUPTED as u8;
-
-/// The format of what stands in the client's result files alone, second by second.
-const SECONDS: &str = "seconds";
 
 /// Runs every stack through the same scenarios and tabulates what it found
 #[derive(Parser)]
@@ -58,7 +54,7 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text, md, curves or seconds (CSV), or builds (of a run of bench-build)
+        /// Print one format instead: text, md, html, curves or seconds (CSV), or builds (of a run of bench-build)
         #[arg(long)]
         format: Option<String>,
     },
@@ -107,21 +103,22 @@ fn code_of(ended: Ended) -> u8 {
 
 fn report(dir: &Path, format: Option<&str>) -> Result<()> {
     let Some(name) = format else {
-        stackbench_reports::render(dir)?;
+        warn(&stackbench_reports::render(dir)?.warnings);
         say!("made the reports of {} again", dir.display());
         return Ok(());
     };
-    if name == SECONDS {
-        let seconds = Seconds::load(dir)?;
-        seconds.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        say!("{}", seconds.csv.trim_end_matches('\n'));
-        return Ok(());
-    }
-    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).chain([SECONDS]).collect();
+    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
     let format = Format::named(name)
         .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
-    say!("{}", stackbench_reports::draw(dir, format)?.trim_end_matches('\n'));
+    let (text, warnings) = stackbench_reports::draw(dir, format)?;
+    warn(&warnings);
+    say!("{}", text.trim_end_matches('\n'));
     Ok(())
+}
+
+/// Of what could not be read.
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
 }
 
 fn repeat(first: &Path, second: &Path) -> Result<()> {
@@ -130,9 +127,7 @@ fn repeat(first: &Path, second: &Path) -> Result<()> {
         ensure!(!is_search, "{}: this is a search for capacity; compare the bounds of its table", dir.display());
     }
     let runs = [RunDir::load_rows(first)?, RunDir::load_rows(second)?];
-    for warning in runs.iter().flat_map(|run| &run.warnings) {
-        eprintln!("warning: {warning}");
-    }
+    runs.iter().for_each(|run| warn(&run.warnings));
     let repeat = Repeat::of(&runs[0], &runs[1])?;
     for (which, dir, run) in [("first ", first, &runs[0]), ("second", second, &runs[1])] {
         say!("{which} run: {}, started {}", dir.display(), run.meta.started);
