@@ -120,7 +120,7 @@ fn faulty() -> Whole {
 /// How many marks of a kind a figure of a group has.
 fn marks(page: &Opened, kind: &str, selector: &str) -> usize {
     page.value(&format!(
-        "document.querySelector('[data-group]').querySelectorAll('figure[data-kind={kind}] {selector}').length"
+        "document.querySelector('[data-group]').querySelectorAll('figure[data-kind={kind}] > div {selector}').length"
     ))
 }
 
@@ -136,12 +136,12 @@ fn each_figure_of_a_scenario_without_steps_has_a_mark_for_each_stack() {
     assert_eq!(page.value::<usize>("document.querySelectorAll('[data-group]').length"), 2, "one for each request");
     for kind in ["rate", "cost"] {
         assert_eq!(marks(&page, kind, "g[aria-label=bar] rect"), 4, "{kind}");
-        assert_eq!(marks(&page, kind, "g[aria-label=spread] line"), 4, "{kind}");
+        assert_eq!(marks(&page, kind, "g[aria-label=rule] line"), 4, "{kind}");
     }
-    assert_eq!(marks(&page, "cost-throughput", "g[aria-label=point] path"), 4);
-    assert_eq!(marks(&page, "percentiles", "g[aria-label=curve] path"), 4);
-    assert_eq!(marks(&page, "seconds-rate", "g[aria-label=curve] path"), 4);
-    assert_eq!(marks(&page, "seconds-p99", "g[aria-label=point] path"), 16);
+    assert_eq!(marks(&page, "cost-throughput", "g[aria-label=dot] :is(circle, path)"), 4);
+    assert_eq!(marks(&page, "percentiles", "g[aria-label=line] path"), 4);
+    assert_eq!(marks(&page, "seconds-rate", "g[aria-label=line] path"), 4);
+    assert_eq!(marks(&page, "seconds-p99", "g[aria-label=dot] :is(circle, path)"), 16);
     assert_eq!(marks(&page, "memory", "g[aria-label=bar] rect"), 3, "a ceiling's memory compares with nothing");
     assert_eq!(page.heard(), [""; 0]);
     page.picture("plain-1600-light");
@@ -152,7 +152,7 @@ fn a_mark_that_must_not_be_trusted_says_so_and_leads_to_its_line() {
     let page = Opened::new(&plain().page(), 1600, Scheme::Light);
     page.draw_all();
     let words: Vec<String> = page.value(
-        "[...document.querySelector('figure[data-kind=rate]').querySelectorAll('g[aria-label=words] text')].map((t) => t.textContent)",
+        "[...document.querySelector('figure[data-kind=rate]').querySelectorAll('g[aria-label=text] text')].map((t) => t.textContent)",
     );
     assert_eq!(words.iter().filter(|words| words.contains("(peer-limited(both))")).count(), 1, "{words:?}");
     let target: String = page.value(
@@ -173,14 +173,14 @@ fn curves_have_a_point_for_each_step_and_mark_what_was_not_carried() {
     let page = Opened::new(&offered().page(), 1600, Scheme::Light);
     page.draw_all();
     for kind in ["load-p99", "load-cost", "load-carried"] {
-        assert_eq!(marks(&page, kind, "g[aria-label=curve] path"), 2, "{kind}");
-        assert_eq!(marks(&page, kind, "g[aria-label=point] path"), 6, "{kind}");
+        assert_eq!(marks(&page, kind, "g[aria-label=line] path"), 2, "{kind}");
+        assert_eq!(marks(&page, kind, "g[aria-label=dot] :is(circle, path)"), 6, "{kind}");
     }
-    assert_eq!(marks(&page, "load-p99", "g[aria-label=point] path[fill-opacity=\"0\"]"), 1);
+    assert_eq!(marks(&page, "load-p99", "g[aria-label=dot] :is(circle, path)[fill-opacity=\"0\"]"), 1);
     page.run("const step = document.querySelector('[data-group] select'); step.value = '2'; step.dispatchEvent(new Event('change'))");
     page.draw_all();
     let rates: Vec<String> = page.value(
-        "[...document.querySelectorAll('figure[data-kind=rate] g[aria-label=words] text')].map((t) => t.textContent.split(' ')[0])",
+        "[...document.querySelectorAll('figure[data-kind=rate] g[aria-label=text] text')].map((t) => t.textContent.split(' ')[0])",
     );
     assert_eq!(rates, ["15,000", "20,000"]);
     assert_eq!(page.heard(), [""; 0]);
@@ -193,10 +193,10 @@ fn faults_have_their_recoveries_and_are_shaded_in_time() {
     page.draw_all();
     assert_eq!(marks(&page, "recovery", "g[aria-label=bar] rect"), 2);
     let words: Vec<String> = page.value(
-        "[...document.querySelectorAll('figure[data-kind=recovery] g[aria-label=words] text')].map((t) => t.textContent)",
+        "[...document.querySelectorAll('figure[data-kind=recovery] g[aria-label=text] text')].map((t) => t.textContent)",
     );
     assert_eq!(words, ["0.3 s", "> 2 s"]);
-    assert_eq!(marks(&page, "seconds-p99", "g[aria-label=fault] rect"), 1);
+    assert_eq!(marks(&page, "seconds-p99", "g[aria-label=rect] rect"), 1);
     assert_eq!(page.heard(), [""; 0]);
     page.picture("faulty-1600-dark");
 }
