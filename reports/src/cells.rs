@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     dir::Run,
-    row::{Mode, Placement, Role, Row},
+    row::{Mode, Placement, Role, Row, Verdict},
     run::ScenarioMeta,
     summary::Cell,
     table::step_title,
@@ -77,15 +77,29 @@ pub struct NamedCell<'r> {
     pub cell: Cell,
 }
 
-/// Every cell of a run that has a trial to rest on, second names of A/A pairs included.
-pub fn cells(run: &Run) -> Vec<NamedCell<'_>> {
+/// The rows of each cell, those that were [repeated](Row::repeated) included.
+pub fn rows_by_cell(run: &Run) -> BTreeMap<CellKey, Vec<&Row>> {
     let mut grouped: BTreeMap<CellKey, Vec<&Row>> = BTreeMap::new();
     for row in &run.rows {
         grouped.entry(CellKey::of(row, run)).or_default().push(row);
     }
-    let named = grouped.into_iter().filter_map(|(key, rows)| {
+    grouped
+}
+
+/// Every cell of a run that has a trial to rest on, second names of A/A pairs included.
+pub fn cells(run: &Run) -> Vec<NamedCell<'_>> {
+    rows_by_cell(run).into_iter().filter_map(|(key, rows)| NamedCell::of(key, rows, run)).collect()
+}
+
+impl<'r> NamedCell<'r> {
+    /// `None` where every trial was to be measured again.
+    pub fn of(key: CellKey, rows: Vec<&'r Row>, run: &'r Run) -> Option<Self> {
         let cell = Cell::of(&rows, &run.latencies)?.weighed_by(&run.rows);
-        Some(NamedCell { key, rows, cell })
-    });
-    named.collect()
+        Some(Self { key, rows, cell })
+    }
+
+    /// The trials that its figures rest on.
+    pub fn sound_rows(&self) -> impl Iterator<Item = &'r Row> {
+        self.rows.iter().copied().filter(|row| !row.repeated && row.verdict != Verdict::Failed)
+    }
 }

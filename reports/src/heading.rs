@@ -29,10 +29,15 @@ pub fn search_facts(meta: Option<&ScenarioMeta>, rows: &[&Row]) -> Vec<String> {
 }
 
 fn facts_of_load(meta: Option<&ScenarioMeta>, rows: &[&Row], trials: &str) -> Vec<String> {
+    let lines = [store_ceiling(meta), speed(rows)];
+    setting(meta, rows, trials).into_iter().chain(lines.into_iter().flatten().filter(|_| !rows.is_empty())).collect()
+}
+
+/// Store, placement and load of these rows, a line each; `trials` ends the last.
+pub(crate) fn setting(meta: Option<&ScenarioMeta>, rows: &[&Row], trials: &str) -> Vec<String> {
     let Some(row) = rows.first() else { return Vec::new() };
     let load = format!("{}{trials}.", load(meta, rows));
-    let lines = [Some(store(meta, row)), placement(meta, rows), Some(load), store_ceiling(meta), speed(rows)];
-    lines.into_iter().flatten().collect()
+    [Some(store(meta, row)), placement(meta, rows), Some(load)].into_iter().flatten().collect()
 }
 
 /// How much the machine's own speed changed while this was measured.
@@ -170,7 +175,7 @@ pub fn provenance(run: &Run) -> Vec<String> {
 }
 
 /// Enough of a commit's name to find it.
-fn short(revision: &str) -> &str {
+pub(crate) fn short(revision: &str) -> &str {
     revision.get(..12).unwrap_or(revision)
 }
 

@@ -41,7 +41,7 @@ impl Panel {
         }
     }
 
-    /// As `stack.toml` calls it.
+    /// What `stack.toml` calls it.
     pub fn key(self) -> &'static str {
         match self {
             Self::Deployed => "deployed",

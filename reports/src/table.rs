@@ -24,6 +24,7 @@ mod holdings;
 mod measure;
 mod overview;
 mod parts;
+mod published;
 mod scaling;
 mod schedule;
 
@@ -33,6 +34,7 @@ pub use figure::Figure;
 pub use holdings::Holding;
 pub use overview::{Overview, OverviewLine};
 pub(crate) use parts::{Part, parts};
+pub use published::{PublishedLine, PublishedTable};
 
 /// With this many CPUs, client and store share what the server does not use and are often the limit.
 const FEW_CPUS: u32 = 2;
@@ -124,6 +126,8 @@ pub struct Section {
     pub panels: Vec<PanelTables>,
     /// Whether the scenario has steps: then the overviews are the curves, and each table is one point of them.
     pub is_stepped: bool,
+    /// What published studies say of the same work.
+    pub published: Vec<PublishedTable>,
     /// What each stack holds whatever is asked of it; none in runs older than these figures.
     pub holdings: Vec<Holding>,
     /// What two names of one stack say of the figure that the tables are ordered by.
@@ -137,6 +141,9 @@ pub struct PanelTables {
     pub panel: Panel,
     /// Every stack under every question, one figure each; none where there is only one question.
     pub overviews: Vec<Overview>,
+    /// Every stack's rate under every question, for tables with requests down and stacks across; none where there are
+    /// steps.
+    pub rates: Option<Overview>,
     /// Which stacks did not carry what they were offered, and what they carried: a line for each question where some did
     /// not.
     pub not_carried: Vec<String>,
@@ -240,6 +247,7 @@ fn section(run: &Run, part: &Part) -> Section {
         analysis: part.meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
         panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
         is_stepped: part.rows.iter().any(|row| row.step.is_some()),
+        published: published::published(part.scenario, part.meta, &part.rows),
         holdings: holdings::holdings(&part.rows, &run.rows),
         noise,
     }
@@ -261,6 +269,7 @@ fn panel_tables(panel: Panel, part: &Part, basis: &Basis) -> PanelTables {
     PanelTables {
         panel,
         overviews: overview::overviews(&curves, basis.stacks, basis.meta, basis.headline),
+        rates: overview::rates(&curves, basis.stacks, basis.headline),
         not_carried: schedule::not_carried(&curves, basis.meta),
         faults: faults::fault_tables(&asked, basis.meta),
         tables: asked.iter().map(|(question, cells)| table(question, cells, basis)).collect(),

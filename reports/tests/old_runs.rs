@@ -16,7 +16,7 @@ fn a_run_whose_result_files_are_of_the_first_version_is_reported_whole() {
     assert!(run.warnings.is_empty(), "{:?}", run.warnings);
     assert_eq!((run.rows.len(), run.latencies.len()), (6, 6));
     let report = markdown(&run);
-    let line = report.lines().find(|line| line.contains("| thread-pool |")).unwrap();
+    let line = report.lines().find(|line| line.contains("| thread-pool | bridged |")).unwrap();
     // The trials' own medians are 84.4, 88.4 and 90.3 ms.
     assert!(line.contains("| 87.2 ms | 105 ms |"), "{line}");
 }

@@ -150,7 +150,7 @@ fn trial_time(course: &Course) -> Duration {
 /// Prints the tables, and says how it came out.
 fn report(found: &Capacity, dir: &RunDir) -> Result<Ended> {
     stackbench_reports::render(dir.path())?;
-    say!("\n{}", stackbench_reports::draw(dir.path(), Format::Terminal)?.0);
+    say!("\n{}", stackbench_reports::draw(dir.path(), Format::Terminal)?.text);
     say!("run directory: {}", dir.path().display());
     let under_way = ended_as(found, SearchEnded::UnderWay);
     if !under_way.is_empty() {

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use stackbench::{
     capacity::{self, CapacityArgs},
@@ -17,11 +17,7 @@ use stackbench::{
     run::{self, Ended, RunArgs},
     say,
 };
-use stackbench_reports::{
-    Format, RunDir,
-    format::{self, FORMATS},
-    repeat::Repeat,
-};
+use stackbench_reports::{RunDir, format, repeat::Repeat, splice};
 
 /// Some row failed, some search did not converge, some stack does not conform, or the machine is not fit for a long run.
 const EXIT_FAILED: u8 = 1;
@@ -54,9 +50,13 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text, md, html, curves or seconds (CSV), or builds (of a run of bench-build)
+        /// Print one format instead: text, md, html, csv, json, wrk, curves or seconds (CSV), or builds (of a run of
+        /// bench-build)
         #[arg(long)]
         format: Option<String>,
+        /// Put the headline table into this file instead, between its lines `<!-- table -->` and `<!-- /table -->`
+        #[arg(long, value_name = "FILE", conflicts_with = "format")]
+        splice: Option<PathBuf>,
     },
     /// Hold two runs of the same on one machine against each other: do they say the same?
     Repeat {
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::check(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::List(args) => list::list(&args).map(|()| 0),
         Verb::Doctor(args) => doctor::doctor(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
-        Verb::Report { dir, format } => report(&dir, format.as_deref()).map(|()| 0),
+        Verb::Report { dir, format, splice } => report(&dir, format.as_deref(), splice.as_deref()).map(|()| 0),
         Verb::Repeat { first, second } => repeat(&first, &second).map(|()| 0),
         Verb::Guard { token } => {
             guard::main(&token);
@@ -101,18 +101,25 @@ fn code_of(ended: Ended) -> u8 {
     }
 }
 
-fn report(dir: &Path, format: Option<&str>) -> Result<()> {
-    let Some(name) = format else {
-        warn(&stackbench_reports::render(dir)?.warnings);
-        say!("made the reports of {} again", dir.display());
-        return Ok(());
+fn report(dir: &Path, format: Option<&str>, file: Option<&Path>) -> Result<()> {
+    let warnings = match (format, file) {
+        (Some(name), _) => {
+            let drawn = stackbench_reports::draw_named(dir, name)?;
+            say!("{}", drawn.text.trim_end_matches('\n'));
+            drawn.warnings
+        }
+        (None, Some(file)) => {
+            let warnings = splice::splice(dir, file)?;
+            say!("put the table of {} into {}", dir.display(), file.display());
+            warnings
+        }
+        (None, None) => {
+            let run = stackbench_reports::render(dir)?;
+            say!("made the reports of {} again", dir.display());
+            run.warnings
+        }
     };
-    let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-    let format = Format::named(name)
-        .with_context(|| format!("--format: no format is named `{name}`; there are: {}", names.join(", ")))?;
-    let (text, warnings) = stackbench_reports::draw(dir, format)?;
-    warn(&warnings);
-    say!("{}", text.trim_end_matches('\n'));
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(())
 }
 

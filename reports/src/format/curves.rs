@@ -3,121 +3,41 @@
 //! Figures are those of the tables, medians over trials and percentiles of merged histograms. What a cell does not have is
 //! empty.
 
-use serde::Serialize;
-
-use super::csv_of;
+use super::{
+    columns::{COLUMNS, Of, csv_number},
+    csv_lines,
+};
 use crate::{
-    cells::{NamedCell, cells},
     dir::Run,
-    latency::Percentile,
-    row::{Mode, Placement, Role},
-    summary::Spread,
-    table::verdict_word,
+    standing::{Standing, groups},
 };
 
 /// Draws the curves of a run; empty where no scenario has steps.
 pub fn draw(run: &Run) -> String {
-    let cells = cells(run);
-    csv_of(cells.iter().filter_map(|cell| point(cell, run)))
+    let groups = groups(run);
+    let cells = groups.iter().flat_map(|group| &group.cells);
+    let points: Vec<Vec<String>> = cells.filter(|cell| cell.named.key.step.is_some()).map(point).collect();
+    if points.is_empty() {
+        return String::new();
+    }
+    csv_lines(COLUMNS.iter().filter_map(|column| column.in_curves), points)
 }
 
-/// A line.
-#[derive(Serialize)]
-struct Point<'r> {
-    scenario: &'r str,
-    stack: &'r str,
-    /// 2 for the second name of an A/A pair.
-    twin: Option<u8>,
-    role: Role,
-    request: &'r str,
-    mode: Mode,
-    placement: Placement,
-    store: &'r str,
-    step: u32,
-    step_title: String,
-    connections: u32,
-    workers: u32,
-    pool: u32,
-    offered_per_sec: Option<f64>,
-    due_per_sec: Option<f64>,
-    achieved_per_sec: Option<f64>,
-    carried: Option<bool>,
-    /// What the percentiles count from: the instant at which a request was `due`, or was `sent`.
-    latency_from: &'static str,
-    p50_us: Option<f64>,
-    p90_us: Option<f64>,
-    p99_us: Option<f64>,
-    p999_us: Option<f64>,
-    /// Which of them are lower bounds: all, where the rate was not carried; else those whose rank falls among requests that
-    /// were never answered.
-    lower_bounds: String,
-    lag_p99_us: Option<f64>,
-    /// CPU time of the load client over that of one core.
-    client_cores: Option<f64>,
-    server_cpu_us_per_request: Option<f64>,
-    store_cpu_us_per_request: Option<f64>,
-    client_cpu_us_per_request: Option<f64>,
-    rss_peak_bytes: Option<f64>,
-    idle_connection_bytes: Option<f64>,
-    ceiling_per_sec: Option<f64>,
-    verdict: &'static str,
-    trials: usize,
-}
-
-fn point<'c>(named: &'c NamedCell, run: &Run) -> Option<Point<'c>> {
-    let NamedCell { key, rows, cell } = named;
-    let step = key.step?;
-    let row = *rows.first()?;
-    let median = |spread: Option<Spread>| spread.map(|spread| spread.median);
-    let percentiles = [("p50", cell.p50), ("p90", cell.p90), ("p99", cell.p99), ("p999", cell.p999)];
-    let [p50_us, p90_us, p99_us, p999_us] = percentiles.map(|(_, percentile)| percentile.map(|p| p.us));
-    Some(Point {
-        scenario: &key.scenario,
-        stack: &key.stack,
-        twin: key.twin,
-        role: key.role,
-        request: &key.request,
-        mode: key.mode,
-        placement: key.placement,
-        store: &key.store,
-        step,
-        step_title: key.step_title(run),
-        connections: row.connections,
-        workers: row.workers,
-        pool: row.pool,
-        offered_per_sec: median(cell.offered),
-        due_per_sec: median(cell.due),
-        achieved_per_sec: median(cell.rate),
-        carried: cell.is_carried,
-        latency_from: if cell.is_open { "due" } else { "sent" },
-        p50_us,
-        p90_us,
-        p99_us,
-        p999_us,
-        lower_bounds: lower_bounds(&percentiles),
-        lag_p99_us: median(cell.lag_us),
-        client_cores: median(cell.client_cores),
-        server_cpu_us_per_request: median(cell.server_us),
-        store_cpu_us_per_request: median(cell.store_us),
-        client_cpu_us_per_request: median(cell.client_us),
-        rss_peak_bytes: median(cell.rss_bytes),
-        idle_connection_bytes: median(cell.idle_connection_bytes),
-        ceiling_per_sec: cell.ceiling.as_ref().map(|(per_sec, _)| *per_sec),
-        verdict: verdict_word(cell.verdict),
-        trials: cell.trials,
-    })
-}
-
-/// `p99 p999`.
-fn lower_bounds(percentiles: &[(&str, Option<Percentile>)]) -> String {
-    let bounds = percentiles.iter().filter(|(_, percentile)| percentile.is_some_and(|p| p.is_lower_bound));
-    bounds.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+/// The fields of a line: of what has a range, the median alone.
+fn point(cell: &Standing) -> Vec<String> {
+    let columns = COLUMNS.iter().filter(|column| column.in_curves.is_some());
+    let field = |of: &Of| match of {
+        Of::Fact(fact) => fact(cell).csv(),
+        Of::Figure(figure) => figure(cell).map(|spread| csv_number(spread.median)).unwrap_or_default(),
+    };
+    columns.map(|column| field(&column.of)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        format::csv_fields as columns,
         row::{Latency, Offered, Row},
         sample,
     };
@@ -148,15 +68,6 @@ mod tests {
         let distribution = || sample::latencies(&[(200, 98), (900, 2)], &[]);
         let latencies = rows.iter().filter_map(|row| Some((row.raw.clone()?, distribution()))).collect();
         Run { meta, rows, latencies, warnings: Vec::new() }
-    }
-
-    /// The values of some columns, line by line.
-    fn columns(text: &str, names: &[&str]) -> Vec<String> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let headers = reader.headers().unwrap().clone();
-        let at = |name: &str| headers.iter().position(|header| header == name).unwrap();
-        let line = |record: csv::StringRecord| names.iter().map(|name| &record[at(name)]).collect::<Vec<_>>().join("|");
-        reader.records().map(|record| line(record.unwrap())).collect()
     }
 
     #[test]
@@ -190,6 +101,19 @@ mod tests {
         assert_eq!(
             columns(&text, &["offered_per_sec", "carried", "lag_p99_us", "latency_from", "idle_connection_bytes"]),
             ["|||sent|2560.0"]
+        );
+    }
+
+    /// Scripts that read it go by these names, and some by their order.
+    #[test]
+    fn its_columns_are_those_it_always_had() {
+        let text = draw(&run(vec![offered(0, 5000.0, true)]));
+        assert_eq!(
+            text.lines().next().unwrap(),
+            "scenario,stack,twin,role,request,mode,placement,store,step,step_title,connections,workers,pool,\
+             offered_per_sec,due_per_sec,achieved_per_sec,carried,latency_from,p50_us,p90_us,p99_us,p999_us,lower_bounds,\
+             lag_p99_us,client_cores,server_cpu_us_per_request,store_cpu_us_per_request,client_cpu_us_per_request,\
+             rss_peak_bytes,idle_connection_bytes,ceiling_per_sec,verdict,trials"
         );
     }
 

@@ -1,6 +1,6 @@
 //! Tables in GitHub's Markdown.
 
-use super::cards;
+use super::{cards, published};
 use crate::{
     dir::Run,
     heading,
@@ -46,13 +46,18 @@ fn draw_section(text: &mut String, section: &Section) {
     if !section.analysis.is_empty() {
         text.push_str(&format!("{}\n\n", section.analysis));
     }
-    for panel in &section.panels {
+    for (index, panel) in section.panels.iter().enumerate() {
         text.push_str(&format!("### {}\n\n{}\n\n", panel.panel.title(), panel.panel.sentence()));
         for overview in &panel.overviews {
             draw_overview(text, overview);
         }
-        if !panel.overviews.is_empty() {
+        panel.rates.iter().for_each(|rates| draw_rates(text, rates));
+        if !panel.overviews.is_empty() || panel.rates.is_some() {
             text.push_str(&format!("{}\n\n", heading::overview()));
+        }
+        // Beside the first table of rates, and once.
+        if index == 0 {
+            section.published.iter().for_each(|table| published::draw(text, table));
         }
         if !panel.not_carried.is_empty() {
             text.push_str(&format!("{}\n\n", heading::NOT_CARRIED));
@@ -91,6 +96,18 @@ fn draw_overview(text: &mut String, overview: &Overview) {
     for line in &overview.lines {
         let words = [&line.name, &line.http, &line.redis, line.bridged].map(|words| words.replace('|', "\\|"));
         text.push_str(&format!("| {} | {} |\n", words.join(" | "), line.cells.join(" | ")));
+    }
+    text.push('\n');
+}
+
+/// Requests down and stacks across, as the studies have it that the scenarios are from.
+fn draw_rates(text: &mut String, rates: &Overview) {
+    let stacks: Vec<String> = rates.lines.iter().map(|line| line.name.replace('|', "\\|")).collect();
+    text.push_str(&format!("#### {}, stacks across\n\n| request | {} |\n", rates.title, stacks.join(" | ")));
+    text.push_str(&format!("|:--|{}\n", "--:|".repeat(stacks.len())));
+    for (column, question) in rates.columns.iter().enumerate() {
+        let cells: Vec<&str> = rates.lines.iter().map(|line| line.cells[column].as_str()).collect();
+        text.push_str(&format!("| {question} | {} |\n", cells.join(" | ")));
     }
     text.push('\n');
 }

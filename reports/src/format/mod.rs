@@ -8,10 +8,17 @@ use crate::{capacity::Capacity, dir::Run, page, seconds::Seconds};
 mod builds;
 mod capacity;
 pub mod cards;
+mod columns;
 mod curves;
+mod headline;
+mod json;
 mod markdown;
+mod published;
 pub mod repeat;
+mod summary;
 mod terminal;
+
+pub use headline::draw as headline;
 
 /// A way to draw a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +31,10 @@ pub enum Format {
     Builds,
     /// Every step of every stack as CSV.
     Curves,
+    /// Every cell as CSV.
+    Csv,
+    /// Every cell, with what it was made from, as JSON.
+    Json,
     /// Every second of every trial as CSV.
     Seconds,
     /// One page for a browser.
@@ -35,6 +46,8 @@ pub const FORMATS: &[(&str, Format)] = &[
     ("text", Format::Terminal),
     ("md", Format::Markdown),
     ("html", Format::Html),
+    ("csv", Format::Csv),
+    ("json", Format::Json),
     ("curves", Format::Curves),
     ("seconds", Format::Seconds),
     ("builds", Format::Builds),
@@ -50,6 +63,8 @@ impl Format {
             Self::Curves => curves::draw(run),
             Self::Seconds => seconds.csv(&run.rows),
             Self::Html => page::draw(run, seconds),
+            Self::Csv => summary::draw(run),
+            Self::Json => json::draw(run),
         }
     }
 
@@ -60,7 +75,7 @@ impl Format {
             Self::Markdown => Some(capacity::markdown(found, run)),
             Self::Seconds => Some(seconds.csv(&run.rows)),
             Self::Html => Some(page::capacity::draw(found, run)),
-            Self::Builds | Self::Curves => None,
+            Self::Builds | Self::Curves | Self::Csv | Self::Json => None,
         }
     }
 
@@ -79,8 +94,28 @@ pub(crate) fn csv_of(lines: impl Iterator<Item = impl Serialize>) -> String {
     String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
 }
 
+/// Lines of CSV below the names of their columns.
+fn csv_lines(names: impl Iterator<Item = impl AsRef<[u8]>>, lines: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(names).expect("memory takes all of it");
+    for line in lines {
+        writer.write_record(line).expect("each line has a field for each name, and memory takes all of it");
+    }
+    String::from_utf8(writer.into_inner().expect("memory takes all of it")).expect("strings are UTF-8")
+}
+
+/// The fields of some columns of CSV, line by line.
 #[cfg(test)]
-mod tests {
+fn csv_fields(text: &str, names: &[&str]) -> Vec<String> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let headers = reader.headers().unwrap().clone();
+    let at = |name: &str| headers.iter().position(|header| header == name).unwrap();
+    let line = |record: csv::StringRecord| names.iter().map(|name| &record[at(name)]).collect::<Vec<_>>().join("|");
+    reader.records().map(|record| line(record.unwrap())).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
     use std::{collections::BTreeMap, env, fs, path::Path};
 
     use super::*;
@@ -152,7 +187,7 @@ mod tests {
         assert_expected(&format.draw(run, &Seconds::default()), name);
     }
 
-    fn assert_expected(drawn: &str, name: &str) {
+    pub(crate) fn assert_expected(drawn: &str, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
         if env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&path, drawn).unwrap();
@@ -196,6 +231,20 @@ mod tests {
         assert_drawn(&run_of_eight(), Format::Markdown, "markdown-8.md");
     }
 
+    #[test]
+    fn summaries_have_every_cell() {
+        for (format, name) in [(Format::Csv, "summary.csv"), (Format::Json, "summary.json")] {
+            assert_drawn(&run(), format, name);
+        }
+        assert_drawn(&run_of_eight(), Format::Csv, "summary-8.csv");
+    }
+
+    #[test]
+    fn the_headline_is_the_first_screen_of_a_readme() {
+        assert_expected(&headline(&run_of_eight()).unwrap(), "headline-8.md");
+        assert_expected(&headline(&run()).unwrap(), "headline.md");
+    }
+
     /// Four searches: two whose bounds overlap, one that the client bounded, and one that failed.
     fn searched() -> (Capacity, Run) {
         let (stack, client) = (Some(SetBy::Stack), Some(SetBy::Client));
@@ -228,7 +277,9 @@ mod tests {
         for (format, name) in [(Format::Terminal, "capacity.txt"), (Format::Markdown, "capacity.md")] {
             assert_expected(&format.draw_capacity(&found, &run, &Seconds::default()).unwrap(), name);
         }
-        assert_eq!(Format::Builds.draw_capacity(&found, &run, &Seconds::default()), None);
+        for format in [Format::Builds, Format::Curves, Format::Csv, Format::Json] {
+            assert_eq!(format.draw_capacity(&found, &run, &Seconds::default()), None);
+        }
     }
 
     #[test]

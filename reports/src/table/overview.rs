@@ -58,10 +58,9 @@ pub fn overviews(
         return Vec::new();
     }
     let points: Vec<&Point> = asked.iter().collect();
-    if asked.iter().all(|(question, _)| question.step.is_none()) {
+    if has_no_steps(asked) {
         let main = headline_measure(headline);
-        let title = |question: &Question| format!("{}, {}", question.request, mode_word(question.mode));
-        return vec![Columns::new(&points, title, stacks, headline).of_measure(main, "")];
+        return vec![Columns::new(&points, request_and_mode, stacks, headline).of_measure(main, "")];
     }
     let mut curves: Vec<(&str, Mode)> = Vec::new();
     for (question, _) in asked {
@@ -74,6 +73,21 @@ pub fn overviews(
         curve(&points, &format!("{request}, {}: ", mode_word(mode)), stacks, meta, headline)
     };
     curves.into_iter().flat_map(of_curve).collect()
+}
+
+/// The rates of every stack under all requests and modes; none where there are steps, whose curves say more.
+pub fn rates(asked: &[Point], stacks: &[StackMeta], headline: Headline) -> Option<Overview> {
+    let points: Vec<&Point> = asked.iter().collect();
+    let is_flat = !points.is_empty() && has_no_steps(asked);
+    is_flat.then(|| Columns::new(&points, request_and_mode, stacks, headline).of_measure(&RATE, ""))
+}
+
+fn has_no_steps(asked: &[Point]) -> bool {
+    asked.iter().all(|(question, _)| question.step.is_none())
+}
+
+fn request_and_mode(question: &Question) -> String {
+    format!("{}, {}", question.request, mode_word(question.mode))
 }
 
 /// The overviews over the steps of one request in one mode.

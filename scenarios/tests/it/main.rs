@@ -11,6 +11,7 @@ mod harness;
 mod interruption;
 mod rates;
 mod repeats;
+mod reports;
 mod resume;
 mod rows;
 mod steps;
