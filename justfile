@@ -52,6 +52,10 @@ test *options:
 ownership *options:
     cargo xtask ownership "$@"
 
+# what it costs to make the reports of a run of 2000 rows: [DIR whose rows are multiplied [ROWS]]
+bench-reports *options:
+    cargo run --release --locked --package stackbench-reports --example report_cost --target-dir target/bench-reports -- "$@"
+
 # make the files of a run directory again
 report dir="reports/latest" *options:
     cargo bench-report "$@"

@@ -49,6 +49,11 @@ impl Observed {
         Ok(Self { answered, unanswered, unsent: result.censored.unsent })
     }
 
+    /// How many requests it is of, answered or not.
+    pub fn requests(&self) -> u64 {
+        self.answered.len() + self.unanswered.len()
+    }
+
     /// All runs in one; `None` for none.
     pub fn merged<'a>(runs: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let mut runs = runs.into_iter();
@@ -69,26 +74,48 @@ impl Observed {
     /// growing. Where so many are without an answer that the rank falls among them, the value is a lower bound; there
     /// they count by their ages.
     pub fn quantile(&self, q: f64) -> Option<Percentile> {
+        self.quantiles(&[q]).pop()?
+    }
+
+    /// The same for several shares, in one walk over the values.
+    ///
+    /// # Panics
+    /// When the shares do not ascend.
+    pub fn quantiles(&self, ascending: &[f64]) -> Vec<Option<Percentile>> {
+        assert!(ascending.is_sorted(), "shares have to ascend: {ascending:?}");
+        let mut found = Vec::with_capacity(ascending.len());
         let mut younger = 0;
         let mut ages = self.unanswered.iter_recorded().peekable();
         let mut answered = 0;
+        let in_flight = self.unanswered.len() - self.unsent;
         for value in self.answered.iter_recorded() {
             answered += value.count_at_value();
             while let Some(age) = ages.next_if(|age| age.value_iterated_to() <= value.value_iterated_to()) {
                 younger += age.count_at_value();
             }
-            let in_flight = self.unanswered.len() - self.unsent;
             let longer = self.unsent + in_flight.min(self.unanswered.len() - younger);
-            if answered as f64 >= q * (self.answered.len() + longer) as f64 {
-                return Some(Percentile { us: value.value_iterated_to() as f64, is_lower_bound: false });
+            let all = (self.answered.len() + longer) as f64;
+            while ascending.get(found.len()).is_some_and(|q| answered as f64 >= q * all) {
+                found.push(Some(Percentile { us: value.value_iterated_to() as f64, is_lower_bound: false }));
             }
+        }
+        let rest = &ascending[found.len()..];
+        found.extend(self.lower_bounds(rest));
+        found
+    }
+
+    /// Where the rank falls among requests without an answer.
+    fn lower_bounds(&self, shares: &[f64]) -> Vec<Option<Percentile>> {
+        if shares.is_empty() {
+            return Vec::new();
         }
         let mut all = self.answered.clone();
         all.auto(true);
         merge(&mut all, &self.unanswered);
         // No answer took that long.
-        let us = all.value_at_quantile(q).max(self.answered.max());
-        (!all.is_empty()).then_some(Percentile { us: us as f64, is_lower_bound: true })
+        let at_least = |q: &f64| all.value_at_quantile(*q).max(self.answered.max()) as f64;
+        let bound = |q| (!all.is_empty()).then(|| Percentile { us: at_least(q), is_lower_bound: true });
+        shares.iter().map(bound).collect()
     }
 }
 
@@ -111,6 +138,7 @@ fn merge(into: &mut Histogram<u64>, other: &Histogram<u64>) {
 #[cfg(test)]
 mod tests {
     use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -181,5 +209,21 @@ mod tests {
         assert_eq!(starved.quantile(0.5), exactly(100.0));
         assert_eq!(starved.quantile(0.99), Some(Percentile { us: 1000.0, is_lower_bound: true }));
         assert_eq!(latencies(&[], &[]).quantile(0.5), None);
+    }
+
+    proptest! {
+        #[test]
+        fn several_percentiles_at_once_are_each_alone(
+            answered in vec((1..5000_u64, 1..50_u64), 0..20),
+            unanswered in vec((1..5000_u64, 1..20_u64), 0..10),
+            unsent in 0..20_u64,
+            mut shares in vec(0.0..=1.0_f64, 0..8),
+        ) {
+            let mut observed = latencies(&answered, &unanswered);
+            observed.unsent = unsent.min(observed.unanswered.len());
+            shares.sort_by(f64::total_cmp);
+            let alone: Vec<_> = shares.iter().map(|q| observed.quantile(*q)).collect();
+            prop_assert_eq!(observed.quantiles(&shares), alone);
+        }
     }
 }

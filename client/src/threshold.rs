@@ -118,6 +118,21 @@ impl Threshold {
         matches!(self.metric, Metric::Errors | Metric::ErrorsPercent)
     }
 
+    /// The shortest single pause of server, client or machine that breaks a limit of latency in an open loop's window of
+    /// so many seconds, however quick all else is; in seconds, and `None` where the limit is not one of latency.
+    ///
+    /// What falls due in a pause of length S waits for the rest of it, evenly spread up to S. So a share (S − L) / T of the
+    /// window's requests waits longer than L, and the mean is S² / 2T.
+    pub fn breaking_pause_s(&self, window_s: f64) -> Option<f64> {
+        let limit_s = self.limit / 1e6;
+        match self.metric {
+            Metric::Percentile(percent) => Some(limit_s + (1.0 - percent / 100.0) * window_s),
+            Metric::Max => Some(limit_s),
+            Metric::Mean => Some((2.0 * limit_s * window_s).sqrt()),
+            Metric::Rate | Metric::Errors | Metric::ErrorsPercent | Metric::Unanswered => None,
+        }
+    }
+
     /// If it holds of a result: what was measured. Latencies are those from the intended instants in the open loop; one
     /// that is only known to be at least so much, or not at all, cannot be shown to lie below a limit.
     pub fn broken(&self, result: &LoadResult, observed: &Observed) -> Option<String> {
@@ -184,6 +199,23 @@ mod tests {
                 (Metric::ErrorsPercent, Comparison::AtLeast, 0.5),
             ]
         );
+    }
+
+    #[test]
+    fn a_pause_breaks_a_percentile_once_it_delays_more_than_the_rest_by_more_than_the_limit() {
+        let pause = |list: &str, window_s| parse(list).unwrap()[0].breaking_pause_s(window_s);
+        let at_due = |due_ms: f64, pause_ms: f64| (pause_ms - due_ms).max(0.0);
+        for window_s in [2.0, 10.0] {
+            let shortest_ms = 1000.0 * pause("p99>20ms", window_s).unwrap();
+            let late = |pause_ms: f64| {
+                let all = (0..(window_s * 10_000.0) as u64).map(|tenth| at_due(tenth as f64 / 10.0, pause_ms));
+                all.filter(|latency| *latency > 20.0).count() as f64 / (window_s * 10_000.0)
+            };
+            assert!(late(shortest_ms - 1.0) < 0.01 && late(shortest_ms + 1.0) > 0.01, "{shortest_ms} ms");
+        }
+        assert_eq!(pause("max>20ms", 2.0), Some(0.02));
+        assert_eq!(pause("mean>1ms", 2.0).map(|s| (s * 1000.0).round()), Some(63.0));
+        assert_eq!(pause("errors>1", 2.0), None);
     }
 
     #[test]

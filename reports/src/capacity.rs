@@ -12,7 +12,7 @@ use crate::row::{Mode, Row};
 
 mod table;
 
-pub use table::{COLUMNS, Line, Table, facts, reading, tables};
+pub use table::{COLUMNS, Line, Table, breaking_pause, facts, reading, tables};
 
 /// The file in a run directory.
 pub const CAPACITY_FILE: &str = "capacity.json";
@@ -143,6 +143,18 @@ pub enum Outcome {
     Repeated,
     /// The server did not do its work.
     Failed,
+}
+
+impl Outcome {
+    /// As `capacity.json` spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "missed",
+            Self::Repeated => "repeated",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Search {

@@ -7,11 +7,13 @@ use std::{
 };
 
 use serde::Deserialize;
+use stackload::result::LoadResult;
 
 use crate::{
     latency::{self, Observed},
     row::{Row, SCHEMA, Verdict},
     run::RunMeta,
+    seconds::{Seconds, TrialSeconds},
 };
 
 /// What held for the whole run.
@@ -86,8 +88,24 @@ impl RunDir {
     /// When `run.json` is missing or is not one.
     pub fn load(dir: &Path) -> Result<Run, LoadError> {
         let mut run = Self::load_rows(dir)?;
-        run.latencies = load_latencies(dir, &run.rows, &mut run.warnings);
+        let Run { rows, latencies, warnings, .. } = &mut run;
+        read_results(dir, rows, warnings, |row, result| keep_latencies(latencies, row, result));
         Ok(run)
+    }
+
+    /// The same with what each trial's window looked like second by second.
+    ///
+    /// # Errors
+    /// As [`RunDir::load`].
+    pub fn load_with_seconds(dir: &Path) -> Result<(Run, Seconds), LoadError> {
+        let (mut run, mut seconds) = (Self::load_rows(dir)?, Seconds::default());
+        let Run { rows, latencies, warnings, .. } = &mut run;
+        read_results(dir, rows, warnings, |row, result| {
+            keep_latencies(latencies, row, result)?;
+            seconds.insert(row.raw.as_deref().unwrap_or_default(), TrialSeconds::of_result(result)?);
+            Ok(())
+        });
+        Ok((run, seconds))
     }
 
     /// The same without the client's result files, for what needs no percentiles.
@@ -159,19 +177,29 @@ impl Warnings {
     }
 }
 
-fn load_latencies(dir: &Path, rows: &[Row], warnings: &mut Vec<String>) -> BTreeMap<String, Observed> {
-    let (mut found, mut unread) = (BTreeMap::new(), Warnings::default());
-    for raw in rows.iter().filter(|row| row.verdict != Verdict::Failed).filter_map(|row| row.raw.as_ref()) {
+/// Hands each row's result file to `keep`. A file that cannot be read, or whose contents cannot be kept, is a warning.
+fn read_results(
+    dir: &Path,
+    rows: &[Row],
+    warnings: &mut Vec<String>,
+    mut keep: impl FnMut(&Row, &LoadResult) -> anyhow::Result<()>,
+) {
+    let mut unread = Warnings::default();
+    for (row, raw) in rows.iter().filter_map(|row| Some((row, row.raw.as_ref()?))) {
         let path = dir.join(raw);
-        match latency::load(&path) {
-            Ok(latencies) => _ = found.insert(raw.clone(), latencies),
-            Err(error) => {
-                unread.add(path.display().to_string(), format!("{error:#}; it is missing from the percentiles"))
-            }
+        if let Err(error) = latency::read(&path).and_then(|result| keep(row, &result)) {
+            unread.add(path.display().to_string(), format!("{error:#}; it is missing from the percentiles"));
         }
     }
     warnings.extend(unread.lines());
-    found
+}
+
+/// The answers of a trial that failed are not those that were to be measured.
+fn keep_latencies(latencies: &mut BTreeMap<String, Observed>, row: &Row, result: &LoadResult) -> anyhow::Result<()> {
+    if let (Some(raw), false) = (&row.raw, row.verdict == Verdict::Failed) {
+        latencies.insert(raw.clone(), Observed::of(result)?);
+    }
+    Ok(())
 }
 
 /// Bytes, not text: a line cut inside a character must not take the others with it.

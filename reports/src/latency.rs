@@ -1,4 +1,4 @@
-//! The latencies of trials, from the client's result files.
+//! The latencies of trials, and the client's result files that hold them.
 
 use std::{fs, path::Path};
 
@@ -6,10 +6,10 @@ use anyhow::Result;
 pub use stackload::censored::{Observed, Percentile};
 use stackload::result::LoadResult;
 
-/// Reads the distributions of a client's result file.
+/// Reads a client's result file.
 ///
 /// # Errors
 /// When the file cannot be read, is of an unknown version or is none.
-pub fn load(path: &Path) -> Result<Observed> {
-    Observed::of(&LoadResult::parse(&fs::read(path)?)?)
+pub fn read(path: &Path) -> Result<LoadResult> {
+    LoadResult::parse(&fs::read(path)?)
 }

@@ -17,6 +17,7 @@
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
+//! - [`page`]: a run as one HTML file.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 //! - [`splice`]: the newest table, put into a document between two comments.
@@ -37,6 +38,7 @@ pub mod machine;
 pub mod noise;
 pub mod number;
 pub mod ownership;
+pub mod page;
 pub mod panel;
 pub mod places;
 pub mod repeat;
@@ -65,17 +67,16 @@ use seconds::Seconds;
 /// The files [`render`] makes, and how each is drawn.
 const FILES: &[(&str, Format)] = &[
     ("report.md", Format::Markdown),
+    ("report.html", Format::Html),
     ("summary.csv", Format::Csv),
     ("summary.json", Format::Json),
     ("curves.csv", Format::Curves),
+    ("seconds.csv", Format::Seconds),
 ];
 
-/// … and those that are made from the client's files alone: its result files and its wrk reports.
-const SECONDS_FILE: &str = "seconds.csv";
+/// … and the one that is made from the client's wrk reports …
 const WRK_FILE: &str = "wrk.md";
-
-/// The names of the formats that these are in; the others are in [`format::FORMATS`].
-const SECONDS: &str = "seconds";
+/// … with the name of its format; the others are in [`format::FORMATS`].
 const WRK: &str = "wrk";
 
 /// What a format makes of a run directory.
@@ -89,33 +90,31 @@ pub struct Drawn {
 
 /// A run's tables for a terminal of 120 columns.
 pub fn terminal(run: &Run) -> String {
-    Format::Terminal.draw(run)
+    Format::Terminal.draw(run, &Seconds::default())
 }
 
 /// A run's tables in GitHub's Markdown.
 pub fn markdown(run: &Run) -> String {
-    Format::Markdown.draw(run)
+    Format::Markdown.draw(run, &Seconds::default())
 }
 
 /// Makes (again) every file of a run directory that can be made from the others, and returns what was read, so that the
-/// caller need not read it again, with the warnings of all of them.
+/// caller need not read it again.
 ///
 /// # Errors
 /// When the directory is no run, or a file in it cannot be written.
 pub fn render(dir: &Path) -> Result<Run> {
-    let mut run = RunDir::load(dir)?;
+    let (mut run, seconds) = RunDir::load_with_seconds(dir)?;
     let searches = capacity::load(dir)?;
     let draw = |format: &Format| match &searches {
-        None => format.draw(&run),
+        None => format.draw(&run, &seconds),
         // Of a search there is nothing but its table.
-        Some(found) => format.draw_capacity(found, &run).unwrap_or_default(),
+        Some(found) => format.draw_capacity(found, &run, &seconds).unwrap_or_default(),
     };
     let drawn = FILES.iter().map(|(name, format)| (*name, draw(format)));
-    // What of it could not be read, the run has warned of.
-    let seconds = (SECONDS_FILE, Seconds::load(dir)?.csv);
     let reports = if searches.is_none() { wrk::draw(dir, &run) } else { Drawn::default() };
     // A run without steps has no curves, and one that was ended at once no seconds and no reports.
-    for (name, text) in drawn.chain([seconds, (WRK_FILE, reports.text)]).filter(|(_, text)| !text.is_empty()) {
+    for (name, text) in drawn.chain([(WRK_FILE, reports.text)]).filter(|(_, text)| !text.is_empty()) {
         write_whole(&dir.join(name), text.as_bytes())?;
     }
     run.warnings.extend(reports.warnings);
@@ -126,8 +125,13 @@ pub fn render(dir: &Path) -> Result<Run> {
 ///
 /// # Errors
 /// When the directory is no run, or is none that this format draws.
-pub fn draw(dir: &Path, format: Format) -> Result<String> {
-    drawn(&RunDir::load(dir)?, capacity::load(dir)?.as_ref(), format)
+pub fn draw(dir: &Path, format: Format) -> Result<Drawn> {
+    let (run, seconds) = RunDir::load_with_seconds(dir)?;
+    let text = match capacity::load(dir)? {
+        None => format.draw(&run, &seconds),
+        Some(found) => format.draw_capacity(&found, &run, &seconds).context(OF_RUNS_ONLY)?,
+    };
+    Ok(Drawn { text, warnings: run.warnings })
 }
 
 /// A run directory in the format of this name.
@@ -135,19 +139,14 @@ pub fn draw(dir: &Path, format: Format) -> Result<String> {
 /// # Errors
 /// As [`draw`]; and when no format has this name, which lists those there are.
 pub fn draw_named(dir: &Path, name: &str) -> Result<Drawn> {
-    if name == SECONDS {
-        let Seconds { csv, warnings } = Seconds::load(dir)?;
-        return Ok(Drawn { text: csv, warnings });
-    }
     if name == WRK {
         return draw_wrk(dir);
     }
     let Some(format) = Format::named(name) else {
-        let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).chain([WRK, SECONDS]).collect();
+        let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).chain([WRK]).collect();
         bail!("--format: no format is named `{name}`; there are: {}", names.join(", "));
     };
-    let run = RunDir::load(dir)?;
-    Ok(Drawn { text: drawn(&run, capacity::load(dir)?.as_ref(), format)?, warnings: run.warnings })
+    draw(dir, format)
 }
 
 fn draw_wrk(dir: &Path) -> Result<Drawn> {
@@ -158,14 +157,9 @@ fn draw_wrk(dir: &Path) -> Result<Drawn> {
     Ok(Drawn { text, warnings: [run.warnings, warnings].concat() })
 }
 
-fn drawn(run: &Run, searches: Option<&Capacity>, format: Format) -> Result<String> {
-    let Some(searches) = searches else { return Ok(format.draw(run)) };
-    format.draw_capacity(searches, run).context(OF_RUNS_ONLY)
-}
-
 /// Said of formats that show cells: the trials of a search are none.
-const OF_RUNS_ONLY: &str = "--format: this is a search for capacity, which text, md and seconds show; its bounds as JSON are \
-                            in its capacity.json";
+const OF_RUNS_ONLY: &str = "--format: this is a search for capacity, which text, md, html and seconds show; its bounds as \
+                             JSON are in its capacity.json";
 
 /// Readers see the old file or the new one, never half of one. Who may read and write it stays as it was.
 fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
@@ -216,7 +210,16 @@ mod tests {
         }
         assert_eq!(
             names(dir.path()),
-            ["1.wrk.txt", "report.md", "rows.jsonl", "run.json", "summary.csv", "summary.json", "wrk.md"]
+            [
+                "1.wrk.txt",
+                "report.html",
+                "report.md",
+                "rows.jsonl",
+                "run.json",
+                "summary.csv",
+                "summary.json",
+                "wrk.md"
+            ]
         );
     }
 
@@ -257,7 +260,7 @@ mod tests {
         let error = draw_named(dir().path(), "pdf").unwrap_err().to_string();
         assert_eq!(
             error,
-            "--format: no format is named `pdf`; there are: text, md, csv, json, curves, builds, wrk, seconds"
+            "--format: no format is named `pdf`; there are: text, md, html, csv, json, curves, seconds, builds, wrk"
         );
     }
 

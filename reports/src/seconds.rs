@@ -2,7 +2,7 @@
 //!
 //! Neighbouring seconds depend on each other, so no statistics are made from them.
 
-use std::{fs, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -12,18 +12,34 @@ use stackload::{
 };
 
 use crate::{
-    dir::{LoadError, RunDir},
     format::csv_of,
     row::{Mode, Placement, Row},
 };
 
-/// The seconds of a run.
-#[derive(Debug)]
-pub struct Seconds {
-    /// A line for each second of each trial, below the names of the columns.
-    pub csv: String,
-    /// Which result files could not be read, and why.
-    pub warnings: Vec<String>,
+/// The seconds of a run, by [`Row::raw`], as far as they could be read.
+#[derive(Debug, Clone, Default)]
+pub struct Seconds(BTreeMap<String, TrialSeconds>);
+
+/// The seconds of a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialSeconds {
+    /// What the percentiles count from: the instant at which a request was `due`, or was `sent`.
+    pub latency_from: &'static str,
+    /// In their order; the last may be shorter than a second.
+    pub seconds: Vec<OneSecond>,
+}
+
+/// A second of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneSecond {
+    /// Answers.
+    pub answers: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Median latency, in microseconds; none without answers.
+    pub p50_us: Option<u64>,
+    /// 99th percentile; likewise.
+    pub p99_us: Option<u64>,
 }
 
 /// A line.
@@ -52,51 +68,60 @@ struct Line<'r> {
 }
 
 impl Seconds {
-    /// Reads a run directory. A result file that cannot be read is a warning, because the others are still good.
-    ///
-    /// # Errors
-    /// When the directory is no run.
-    pub fn load(dir: &Path) -> Result<Self, LoadError> {
-        let run = RunDir::load_rows(dir)?;
-        let (mut lines, mut warnings) = (Vec::new(), run.warnings);
-        for row in &run.rows {
-            let Some(raw) = &row.raw else { continue };
-            match of_trial(row, &dir.join(raw)) {
-                Ok(seconds) => lines.extend(seconds),
-                Err(error) => warnings.push(format!("{}: {error:#}; its seconds are missing", dir.join(raw).display())),
-            }
-        }
-        Ok(Self { csv: csv_of(lines.into_iter()), warnings })
+    /// Adds those of a trial, under the name of its result file.
+    pub(crate) fn insert(&mut self, raw: &str, seconds: TrialSeconds) {
+        self.0.insert(raw.to_owned(), seconds);
+    }
+
+    /// Those of a trial.
+    pub fn of(&self, row: &Row) -> Option<&TrialSeconds> {
+        self.0.get(row.raw.as_ref()?)
+    }
+
+    /// A line for each second of each trial, below the names of the columns; empty without any.
+    pub fn csv(&self, rows: &[Row]) -> String {
+        csv_of(rows.iter().filter_map(|row| Some((row, self.of(row)?))).flat_map(|(row, trial)| lines(row, trial)))
     }
 }
 
-fn of_trial<'r>(row: &'r Row, raw: &Path) -> Result<Vec<Line<'r>>> {
-    let result = LoadResult::parse(&fs::read(raw)?)?;
-    let latency_from = match result.load.model {
-        LoadModel::Open => "due",
-        LoadModel::Closed => "sent",
-    };
-    let line = |(second, of_second): (usize, &Second)| {
-        let latencies = decode(&of_second.latency).with_context(|| format!("second {second}"))?;
-        let percentile = |q| (!latencies.is_empty()).then(|| latencies.value_at_quantile(q));
-        Ok(Line {
-            scenario: &row.scenario,
-            stack: &row.stack,
-            twin: row.twin,
-            request: &row.request,
-            mode: row.mode,
-            placement: row.placement,
-            store: &row.store_name,
-            step: row.step,
-            trial: row.trial,
-            repeated: row.repeated,
-            second,
-            answers: of_second.requests,
-            errors: of_second.errors,
-            latency_from,
-            p50_us: percentile(0.5),
-            p99_us: percentile(0.99),
-        })
-    };
-    (1..).zip(&result.per_second).map(line).collect()
+impl TrialSeconds {
+    /// Those of a result file.
+    ///
+    /// # Errors
+    /// When a second's histogram is none.
+    pub fn of_result(result: &LoadResult) -> Result<Self> {
+        let latency_from = match result.load.model {
+            LoadModel::Open => "due",
+            LoadModel::Closed => "sent",
+        };
+        let one = |(number, second): (usize, &Second)| {
+            let latencies = decode(&second.latency).with_context(|| format!("second {number}"))?;
+            let percentile = |q| (!latencies.is_empty()).then(|| latencies.value_at_quantile(q));
+            let (answers, errors) = (second.requests, second.errors);
+            Ok(OneSecond { answers, errors, p50_us: percentile(0.5), p99_us: percentile(0.99) })
+        };
+        let seconds = (1..).zip(&result.per_second).map(one).collect::<Result<_>>()?;
+        Ok(Self { latency_from, seconds })
+    }
+}
+
+fn lines<'r>(row: &'r Row, trial: &'r TrialSeconds) -> impl Iterator<Item = Line<'r>> {
+    (1..).zip(&trial.seconds).map(|(second, one)| Line {
+        scenario: &row.scenario,
+        stack: &row.stack,
+        twin: row.twin,
+        request: &row.request,
+        mode: row.mode,
+        placement: row.placement,
+        store: &row.store_name,
+        step: row.step,
+        trial: row.trial,
+        repeated: row.repeated,
+        second,
+        answers: one.answers,
+        errors: one.errors,
+        latency_from: trial.latency_from,
+        p50_us: one.p50_us,
+        p99_us: one.p99_us,
+    })
 }

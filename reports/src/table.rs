@@ -116,6 +116,8 @@ impl Headline {
 pub struct Section {
     /// Scenario's name and title.
     pub title: String,
+    /// Store and placement in a few words, which tell it from other sections of the same scenario.
+    pub conditions: String,
     /// Store, placement and load, a line each.
     pub facts: Vec<String>,
     /// What the scenario shows and what it cannot.
@@ -240,6 +242,7 @@ fn section(run: &Run, part: &Part) -> Section {
     facts.push(noise.sentence());
     Section {
         title: part.meta.map_or_else(|| part.scenario.to_owned(), |meta| format!("{}: {}", meta.name, meta.title)),
+        conditions: format!("{}, {}", part.store, placement_word(part.placement)),
         facts,
         analysis: part.meta.map(|meta| meta.analysis.trim().to_owned()).unwrap_or_default(),
         panels: part.panels(basis.stacks).into_iter().map(|panel| panel_tables(panel, part, &basis)).collect(),
@@ -322,10 +325,18 @@ pub(crate) fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String 
     }
 }
 
-fn mode_word(mode: Mode) -> &'static str {
+pub(crate) fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Sync => "sync",
         Mode::Async => "async",
+    }
+}
+
+/// A placement as command lines spell it.
+pub(crate) fn placement_word(placement: Placement) -> &'static str {
+    match placement {
+        Placement::Pinned => "pinned",
+        Placement::Free => "free",
     }
 }
 
@@ -377,7 +388,7 @@ fn line(cell: &Cell, notes: &mut Vec<Note>) -> Line {
 }
 
 /// `5 of 8, 2 unsteady, 1 noisy`, where trials differ.
-fn verdict_share(cell: &Cell) -> Option<String> {
+pub(crate) fn verdict_share(cell: &Cell) -> Option<String> {
     let mut share = format!("{} of {}", cell.verdict_trials, cell.trials);
     for (verdict, trials) in &cell.other_verdicts {
         share += &format!(", {trials} {}", verdict_word(*verdict));

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use stackbench_reports::{latency, row::Row, seconds::Seconds};
+use stackbench_reports::{RunDir, row::Row};
 use tempfile::TempDir;
 
 /// A run of one trial, whose result file says of each second what this says: answers and errors.
@@ -37,14 +37,15 @@ fn columns(csv: &str, names: &[&str]) -> Vec<String> {
 #[test]
 fn every_second_of_a_trial_is_a_line() {
     let (dir, row) = run_of(&[(700, 0), (650, 3)]);
-    let seconds = Seconds::load(dir.path()).unwrap();
-    assert!(seconds.warnings.is_empty(), "{:?}", seconds.warnings);
+    let (run, seconds) = RunDir::load_with_seconds(dir.path()).unwrap();
+    assert!(run.warnings.is_empty(), "{:?}", run.warnings);
+    let csv = seconds.csv(&run.rows);
     assert_eq!(
-        columns(&seconds.csv, &["stack", "trial", "second", "answers", "errors", "latency_from"]),
+        columns(&csv, &["stack", "trial", "second", "answers", "errors", "latency_from"]),
         ["thread-pool 1 1 700 0 sent", "thread-pool 1 2 650 3 sent"]
     );
-    let window = latency::load(&dir.path().join(row.raw.unwrap())).unwrap();
-    let p50: Vec<String> = columns(&seconds.csv, &["p50_us"]);
+    let window = &run.latencies[&row.raw.unwrap()];
+    let p50: Vec<String> = columns(&csv, &["p50_us"]);
     let exact = window.quantile(0.5).unwrap().us;
     assert!((p50[0].parse::<f64>().unwrap() / exact - 1.0).abs() < 0.01, "{} is not about {exact}", p50[0]);
 }
@@ -54,7 +55,8 @@ fn they_are_made_with_the_other_reports() {
     let (dir, _) = run_of(&[(700, 0), (650, 3)]);
     stackbench_reports::render(dir.path()).unwrap();
     let written = fs::read_to_string(dir.path().join("seconds.csv")).unwrap();
-    assert_eq!(written, Seconds::load(dir.path()).unwrap().csv);
+    let (run, seconds) = RunDir::load_with_seconds(dir.path()).unwrap();
+    assert_eq!(written, seconds.csv(&run.rows));
 }
 
 #[test]
@@ -64,8 +66,8 @@ fn a_result_file_that_is_gone_is_named_and_the_others_are_there() {
     let rows = dir.path().join("rows.jsonl");
     let text = format!("{}\n{}\n", fs::read_to_string(&rows).unwrap(), serde_json::to_string(&gone).unwrap());
     fs::write(&rows, text).unwrap();
-    let seconds = Seconds::load(dir.path()).unwrap();
-    assert_eq!(columns(&seconds.csv, &["trial", "second"]), ["1 1"]);
-    assert_eq!(seconds.warnings.len(), 1);
-    assert!(seconds.warnings[0].contains("raw/gone.json: No such file"), "{:?}", seconds.warnings);
+    let (run, seconds) = RunDir::load_with_seconds(dir.path()).unwrap();
+    assert_eq!(columns(&seconds.csv(&run.rows), &["trial", "second"]), ["1 1"]);
+    assert_eq!(run.warnings.len(), 1);
+    assert!(run.warnings[0].contains("raw/gone.json: No such file"), "{:?}", run.warnings);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use stackbench_reports::{
     Capacity, Format, RunMeta,
-    capacity::{CAPACITY_FILE, Ended as SearchEnded, SCHEMA, Search, SetBy, Settings},
+    capacity::{CAPACITY_FILE, Ended as SearchEnded, SCHEMA, Search, SetBy, Settings, breaking_pause},
     row::Role,
     run::PlanMeta,
 };
@@ -127,6 +127,9 @@ fn print_plan(meta: &RunMeta, found: &Capacity, course: &Course, bench: &Bench, 
     let time = trial_time(course) * TRIALS_TYPICAL * u32::try_from(searches).unwrap_or(u32::MAX);
     say!("stacks     {}", names.join(", "));
     say!("objective  {}", found.objective);
+    if let Some(pause) = breaking_pause(&found.objective, course.scenario.load.duration.as_secs_f64()) {
+        say!("           {pause}");
+    }
     say!("scenario   {}: {searches} searches, side by side", course.scenario.name);
     say!(
         "rates      from {start_per_sec}/s, between {least_per_sec} and {most_per_sec}/s, bounds within {} %",
@@ -147,7 +150,7 @@ fn trial_time(course: &Course) -> Duration {
 /// Prints the tables, and says how it came out.
 fn report(found: &Capacity, dir: &RunDir) -> Result<Ended> {
     stackbench_reports::render(dir.path())?;
-    say!("\n{}", stackbench_reports::draw(dir.path(), Format::Terminal)?);
+    say!("\n{}", stackbench_reports::draw(dir.path(), Format::Terminal)?.text);
     say!("run directory: {}", dir.path().display());
     let under_way = ended_as(found, SearchEnded::UnderWay);
     if !under_way.is_empty() {

@@ -50,7 +50,7 @@ enum Verb {
     Report {
         /// A run directory
         dir: PathBuf,
-        /// Print one format instead: text, md, csv, json, wrk, curves or seconds (CSV), or builds (of a run of
+        /// Print one format instead: text, md, html, csv, json, wrk, curves or seconds (CSV), or builds (of a run of
         /// bench-build)
         #[arg(long)]
         format: Option<String>,
@@ -123,15 +123,18 @@ fn report(dir: &Path, format: Option<&str>, file: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+/// Of what could not be read.
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+}
+
 fn repeat(first: &Path, second: &Path) -> Result<()> {
     for dir in [first, second] {
         let is_search = stackbench_reports::capacity::load(dir)?.is_some();
         ensure!(!is_search, "{}: this is a search for capacity; compare the bounds of its table", dir.display());
     }
     let runs = [RunDir::load_rows(first)?, RunDir::load_rows(second)?];
-    for warning in runs.iter().flat_map(|run| &run.warnings) {
-        eprintln!("warning: {warning}");
-    }
+    runs.iter().for_each(|run| warn(&run.warnings));
     let repeat = Repeat::of(&runs[0], &runs[1])?;
     for (which, dir, run) in [("first ", first, &runs[0]), ("second", second, &runs[1])] {
         say!("{which} run: {}, started {}", dir.display(), run.meta.started);

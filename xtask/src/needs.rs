@@ -15,6 +15,8 @@ const NEEDS: &[(&str, &str)] = &[
     ("redis-cli", "redis-tools"),
     ("redis-benchmark", "redis-tools"),
     ("wrk", "wrk"),
+    // What the pages of reports are tested in.
+    ("chromium", "chromium"),
     // The last of the scripts that the load client must run as wrk does.
     ("/usr/share/doc/wrk/examples/scripts/stop.lua", "wrk"),
 ];
@@ -102,8 +104,8 @@ fn advice(packages: &[&str]) -> String {
     format!(
         "error: these packages are missing, and this program may not install them: {0}\n\
          On Debian or Ubuntu, as root:\n\n    apt-get update && apt-get install --no-install-recommends {0}\n\n\
-         Elsewhere: put redis-server, redis-cli, redis-benchmark (Redis 7) and wrk (4.1 or newer) on the PATH, and \
-         wrk's example scripts into /usr/share/doc/wrk/examples/scripts (a container may leave documentation out: \
+         Elsewhere: put redis-server, redis-cli, redis-benchmark (Redis 7), wrk (4.1 or newer) and chromium on the PATH, \
+         and wrk's example scripts into /usr/share/doc/wrk/examples/scripts (a container may leave documentation out: \
          install with `-o DPkg::Options::=--path-include=/usr/share/doc/wrk/*`).\n\
          Then run `cargo test-all` again. No daemon is needed: the tests start their own.",
         packages.join(" ")

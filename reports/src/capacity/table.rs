@@ -1,5 +1,7 @@
 //! Searches to tables: one for each request and mode in each panel, stacks in the order of their lower bounds.
 
+use stackload::threshold::parse_objective;
+
 use super::{Capacity, Ended, Outcome, Search, SetBy};
 use crate::{
     dir::Run,
@@ -230,8 +232,22 @@ fn notes(search: &Search) -> Vec<String> {
     [failed, at_upper, disturbed].into_iter().flatten().collect()
 }
 
+/// By how short a pause the objective is missed in one window; none where it says nothing of latency.
+///
+/// A share of the latencies of a short window is not much time, so that it may be the host's pauses that set a bound.
+pub fn breaking_pause(objective: &str, window_s: f64) -> Option<String> {
+    let conditions = parse_objective("--objective", objective).ok()?;
+    let shortest_s = conditions.iter().filter_map(|one| one.breaking_pause_s(window_s)).min_by(f64::total_cmp)?;
+    Some(format!(
+        "One pause of {}, whoever makes it, is enough to miss the objective in a window of {}; where the host makes such \
+         pauses, bounds are the host's. A longer window (--duration) takes a longer one.",
+        number::duration_us(shortest_s * 1e6),
+        number::seconds(window_s),
+    ))
+}
+
 /// How to read the tables.
-pub fn reading(capacity: &Capacity) -> Vec<String> {
+pub fn reading(capacity: &Capacity, run: &Run) -> Vec<String> {
     let settings = &capacity.settings;
     let tried = format!(
         "Objective: `{}`. Lower bound: the highest rate that met it below every one that missed it; upper bound: the lowest \
@@ -253,7 +269,8 @@ pub fn reading(capacity: &Capacity) -> Vec<String> {
          that count: percentiles of the merged histograms, the others medians.",
         heading::FROM_DUE,
     ];
-    [tried].into_iter().chain(lines.map(str::to_owned)).collect()
+    let pause = run.meta.scenarios.first().and_then(|meta| breaking_pause(&capacity.objective, meta.duration_s));
+    [tried].into_iter().chain(pause).chain(lines.map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

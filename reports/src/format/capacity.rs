@@ -28,7 +28,7 @@ pub fn terminal(capacity: &Capacity, run: &Run) -> String {
         text.push_str(&format!("{NONE}\n"));
     }
     text.push('\n');
-    let prose = capacity::reading(capacity).into_iter().chain(heading::provenance(run));
+    let prose = capacity::reading(capacity, run).into_iter().chain(heading::provenance(run));
     prose.for_each(|line| text.push_str(&wrapped("", &line)));
     run.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
     text
@@ -58,7 +58,7 @@ pub fn markdown(capacity: &Capacity, run: &Run) -> String {
         text.push_str(&format!("{NONE}\n\n"));
     }
     text.push_str("## How to read this\n\n");
-    bullets(&mut text, capacity::reading(capacity).iter().map(String::as_str));
+    bullets(&mut text, capacity::reading(capacity, run).iter().map(String::as_str));
     if !run.warnings.is_empty() {
         text.push_str("## What could not be read\n\n");
         bullets(&mut text, run.warnings.iter().map(String::as_str));

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::{capacity::Capacity, dir::Run};
+use crate::{capacity::Capacity, dir::Run, page, seconds::Seconds};
 
 mod builds;
 mod capacity;
@@ -35,36 +35,46 @@ pub enum Format {
     Csv,
     /// Every cell, with what it was made from, as JSON.
     Json,
+    /// Every second of every trial as CSV.
+    Seconds,
+    /// One page for a browser.
+    Html,
 }
 
 /// Formats by the names that command lines use.
 pub const FORMATS: &[(&str, Format)] = &[
     ("text", Format::Terminal),
     ("md", Format::Markdown),
+    ("html", Format::Html),
     ("csv", Format::Csv),
     ("json", Format::Json),
     ("curves", Format::Curves),
+    ("seconds", Format::Seconds),
     ("builds", Format::Builds),
 ];
 
 impl Format {
-    /// Draws a run.
-    pub fn draw(self, run: &Run) -> String {
+    /// Draws a run; its seconds are in some formats only.
+    pub fn draw(self, run: &Run, seconds: &Seconds) -> String {
         match self {
             Self::Terminal => terminal::draw(run),
             Self::Markdown => markdown::draw(run),
             Self::Builds => builds::draw(run),
             Self::Curves => curves::draw(run),
+            Self::Seconds => seconds.csv(&run.rows),
+            Self::Html => page::draw(run, seconds),
             Self::Csv => summary::draw(run),
             Self::Json => json::draw(run),
         }
     }
 
     /// Draws a search for capacity; `None` in a format that is of ordinary runs only.
-    pub fn draw_capacity(self, found: &Capacity, run: &Run) -> Option<String> {
+    pub fn draw_capacity(self, found: &Capacity, run: &Run, seconds: &Seconds) -> Option<String> {
         match self {
             Self::Terminal => Some(capacity::terminal(found, run)),
             Self::Markdown => Some(capacity::markdown(found, run)),
+            Self::Seconds => Some(seconds.csv(&run.rows)),
+            Self::Html => Some(page::capacity::draw(found, run)),
             Self::Builds | Self::Curves | Self::Csv | Self::Json => None,
         }
     }
@@ -174,7 +184,7 @@ pub(crate) mod tests {
     /// Compares with a file of `expected/`; with `UPDATE_EXPECTED=1` in the environment, writes it instead (then look
     /// at it).
     fn assert_drawn(run: &Run, format: Format, name: &str) {
-        assert_expected(&format.draw(run), name);
+        assert_expected(&format.draw(run, &Seconds::default()), name);
     }
 
     pub(crate) fn assert_expected(drawn: &str, name: &str) {
@@ -198,7 +208,7 @@ pub(crate) mod tests {
                 row.requests_per_sec += 100_000.0;
                 row.server.cpu_us_per_request += 1_000.0;
             }
-            let text = Format::Terminal.draw(&run);
+            let text = Format::Terminal.draw(&run, &Seconds::default());
             for line in text.lines() {
                 assert!(line.chars().count() <= 120, "{} columns: {line}", line.chars().count());
             }
@@ -265,10 +275,10 @@ pub(crate) mod tests {
     fn searches_for_capacity_are_drawn_with_their_bounds() {
         let (found, run) = searched();
         for (format, name) in [(Format::Terminal, "capacity.txt"), (Format::Markdown, "capacity.md")] {
-            assert_expected(&format.draw_capacity(&found, &run).unwrap(), name);
+            assert_expected(&format.draw_capacity(&found, &run, &Seconds::default()).unwrap(), name);
         }
         for format in [Format::Builds, Format::Curves, Format::Csv, Format::Json] {
-            assert_eq!(format.draw_capacity(&found, &run), None);
+            assert_eq!(format.draw_capacity(&found, &run, &Seconds::default()), None);
         }
     }
 
@@ -276,7 +286,7 @@ pub(crate) mod tests {
     fn a_run_without_rows_says_so() {
         let run = Run { rows: Vec::new(), ..run() };
         for format in [Format::Terminal, Format::Markdown, Format::Builds] {
-            assert!(format.draw(&run).contains("There are no "));
+            assert!(format.draw(&run, &Seconds::default()).contains("There are no "));
         }
     }
 

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     dir::Run,
     number,
-    row::Placement,
     run::{MachineInfo, RequestMeta, RunMeta, ScenarioMeta},
     stats,
-    table::Part,
+    table::{self, Part},
 };
 
 /// Why two runs cannot be held against each other.
@@ -62,7 +61,7 @@ fn nothing(few_blocks: bool) -> String {
 impl Refusal {
     /// The second run lacks what a part of the first is about.
     pub(super) fn not_measured(part: &Part) -> Self {
-        let first = format!("{} over {}, {}", part.scenario, part.store, placement_word(part.placement));
+        let first = format!("{} over {}, {}", part.scenario, part.store, table::placement_word(part.placement));
         Self::Different { what: "what was measured".to_owned(), first, second: "no rows of that".to_owned() }
     }
 }
@@ -77,7 +76,7 @@ pub(super) fn ensure(first: &Run, second: &Run) -> Result<(), Refusal> {
     for (what, of) in MACHINE {
         ensure_equal(&format!("the machine ({what})"), &of(&a.machine), &of(&b.machine))?;
     }
-    ensure_equal("placement", placement_word(a.placement), placement_word(b.placement))?;
+    ensure_equal("placement", table::placement_word(a.placement), table::placement_word(b.placement))?;
     ensure_equal("the CPUs of each process", &cpus(first), &cpus(second))?;
     ensure_equal("the store", &a.store.name, &b.store.name)?;
     ensure_equal("scenarios", &names(&a.scenarios), &names(&b.scenarios))?;
@@ -200,11 +199,4 @@ fn delays(delays: &BTreeMap<String, String>) -> String {
 fn listed(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
-}
-
-fn placement_word(placement: Placement) -> &'static str {
-    match placement {
-        Placement::Pinned => "pinned",
-        Placement::Free => "free",
-    }
 }

@@ -18,7 +18,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub(super) fn with_range(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
+    pub(crate) fn with_range(spread: Option<Spread>, show: fn(f64) -> String) -> Self {
         let range = spread.filter(|spread| spread.trials > 1);
         let ends = |spread: Spread| spread.interval.map_or((spread.min, spread.max), |i| (i.low, i.high));
         let range = range.map(ends).map(|(low, high)| format!("[{}–{}]", show(low), show(high)));
