@@ -56,6 +56,10 @@ ownership *options:
 report dir="reports/latest" *options:
     cargo bench-report "$@"
 
+# which stacks of a run directory meet --need 'rate>=20000,p99<20ms'
+pick *options:
+    cargo bench-pick "$@"
+
 # format the tree
 fmt:
     cargo fmt --all

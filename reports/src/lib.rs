@@ -15,6 +15,7 @@
 //! - [`wall`]: how much of a run's time was beyond its measuring.
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
+//! - [`pick`]: which stacks meet a need, and what the others lack.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 
@@ -34,6 +35,7 @@ pub mod noise;
 pub mod number;
 pub mod ownership;
 pub mod panel;
+pub mod pick;
 pub mod places;
 pub mod repeat;
 pub mod row;

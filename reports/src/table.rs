@@ -313,7 +313,7 @@ pub(crate) fn title(question: &Question, meta: Option<&ScenarioMeta>) -> String 
     }
 }
 
-fn mode_word(mode: Mode) -> &'static str {
+pub(crate) fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Sync => "sync",
         Mode::Async => "async",

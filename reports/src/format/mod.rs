@@ -10,6 +10,7 @@ mod capacity;
 pub mod cards;
 mod curves;
 mod markdown;
+pub mod pick;
 pub mod repeat;
 mod terminal;
 
@@ -138,7 +139,7 @@ mod tests {
         assert_expected(&format.draw(run), name);
     }
 
-    fn assert_expected(drawn: &str, name: &str) {
+    pub(super) fn assert_expected(drawn: &str, name: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/format/expected").join(name);
         if env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&path, drawn).unwrap();

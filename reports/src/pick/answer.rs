@@ -1,0 +1,414 @@
+//! The answer as data: which stacks qualify, by how much, and what the others lack. How it is drawn is the business of
+//! [`crate::format::pick`].
+
+use super::{
+    need::{Condition, Limit, Need, Quantity},
+    remedy::Remedy,
+};
+use crate::{
+    number,
+    row::{Mode, Verdict},
+    stats::{self, median},
+    summary::Spread,
+    table::{mode_word, verdict_word},
+};
+
+/// What a run says of a need, for one request in one mode of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Scenario's name.
+    pub scenario: String,
+    /// Request's name.
+    pub request: String,
+    /// Its mode.
+    pub mode: Mode,
+    /// `cache-rate: cache_hit, async`.
+    pub title: String,
+    /// Store, placement and load, a line each.
+    pub facts: Vec<String>,
+    /// Stacks that meet every condition in the whole of its spread, the one that costs least CPU first.
+    pub qualifying: Vec<Candidate>,
+    /// Stacks that meet every condition in some trials and miss one in others, likewise.
+    pub borderline: Vec<Candidate>,
+    /// Stacks that miss some condition for certain, the nearest to qualifying first.
+    pub lacking: Vec<Candidate>,
+    /// Stacks of which this run cannot tell.
+    pub untold: Vec<Candidate>,
+    /// How to find out.
+    pub remedies: Vec<Remedy>,
+}
+
+/// A stack held against the need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its name.
+    pub stack: String,
+    /// Where it was asked; none where the run has no place for it.
+    pub at: Option<At>,
+    /// What was found: whether it did its work at all where it did not, then one for each condition.
+    pub findings: Vec<Finding>,
+    /// What it costs there.
+    pub cost: Cost,
+}
+
+/// The step at which a stack was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct At {
+    /// What the step sets, in words; empty for a scenario of one step.
+    pub step: String,
+    /// What was offered there, per second; none where answers came as fast as they would.
+    pub offered_per_sec: Option<f64>,
+    /// What the figures may be used for.
+    pub verdict: Verdict,
+    /// Trials they rest on.
+    pub trials: usize,
+}
+
+/// What a stack costs at the step, whether or not that is limited.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cost {
+    /// Server's CPU time per answer, in microseconds.
+    pub cpu_us: Option<Spread>,
+    /// CPU that the needed rate takes at that cost, in cores; none where no rate is needed.
+    pub cores: Option<f64>,
+    /// Server's peak resident set, in bytes.
+    pub rss_bytes: Option<Spread>,
+    /// Server's threads at the end of the window.
+    pub threads: Option<Spread>,
+    /// `native` or `bridged`; empty where the run does not describe the stack.
+    pub how: &'static str,
+    /// `deployed`, `controlled` or `both`; likewise.
+    pub panel: String,
+    /// State of its libraries as its card says it; none where it was not measured.
+    pub upstream: Option<String>,
+}
+
+/// What was found of a condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The condition; none where a stack did not do its work, whatever was asked for.
+    pub condition: Option<Condition>,
+    /// How it stands.
+    pub standing: Standing,
+    /// The figure; none for words, and where there is none.
+    pub reading: Option<Reading>,
+    /// What there is to say beside the figure: the card's words, or why it cannot be told.
+    pub note: String,
+}
+
+/// How a condition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is met, in the whole of the spread.
+    Met,
+    /// It is met in some trials and missed in others.
+    Straddling,
+    /// It is missed, in the whole of the spread.
+    Missed,
+    /// The run does not say; what is missing.
+    Unknown(Missing),
+}
+
+/// What a run lacks to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missing {
+    /// What cards say of upstream.
+    Card,
+    /// The same again: it was disturbed, or did not record the figure.
+    Again,
+    /// Trials at the rate.
+    Rate,
+}
+
+/// A figure over trials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// The median, of a percentile that of the merged histograms, of errors the share of all.
+    pub value: Point,
+    /// Lower and upper end over the trials: their range, or from six trials on the interval of the median.
+    pub ends: (Point, Point),
+    /// Trials it rests on.
+    pub trials: usize,
+}
+
+/// A value, in the unit of its quantity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The value.
+    pub value: f64,
+    /// Whether it is known only to be at least that.
+    pub is_lower_bound: bool,
+}
+
+impl Answer {
+    /// All stacks that were held against the need.
+    pub fn candidates(&self) -> usize {
+        [&self.qualifying, &self.borderline, &self.lacking, &self.untold].iter().map(|group| group.len()).sum()
+    }
+
+    /// The answer in a sentence or two.
+    pub fn sentence(&self) -> String {
+        let all = self.candidates();
+        let stacks = if all == 1 { "stack" } else { "stacks" };
+        let of = |at: Option<&At>| {
+            format!("{}, {}, {}", self.request, mode_word(self.mode), at.map_or_else(String::new, At::load))
+        };
+        let first = match (self.qualifying.first(), self.lacking.first()) {
+            (Some(best), _) => {
+                let how_many = self.qualifying.len();
+                let verb = if how_many == 1 { "qualifies" } else { "qualify" };
+                let which = if how_many == 1 { "it" } else { "the cheapest" };
+                let cpu = best.cost.cpu_us.map_or_else(String::new, |cpu| {
+                    format!(" at {} of server CPU per request", number::duration_us(cpu.median))
+                });
+                format!(
+                    "{how_many} of {all} {stacks} {verb}; {which} is {}{cpu} ({}).",
+                    best.stack,
+                    of(best.at.as_ref())
+                )
+            }
+            (None, Some(nearest)) if self.untold.is_empty() && self.borderline.is_empty() => {
+                format!("None of {all} {stacks} qualifies; the nearest is {}: {}.", nearest.stack, nearest.lacks())
+            }
+            (None, _) => format!("Of {all} {stacks} none is known to qualify."),
+        };
+        let more = [
+            (
+                self.borderline.len(),
+                "qualifies in some trials and not in others",
+                "qualify in some trials and not in others",
+            ),
+            (self.untold.len(), "cannot be told from this run", "cannot be told from this run"),
+        ];
+        let more = more.iter().filter(|(many, ..)| *many > 0).map(|(many, one, several)| {
+            let what = if *many == 1 { one } else { several };
+            format!(" {many} {what}.")
+        });
+        first + &more.collect::<String>()
+    }
+}
+
+impl At {
+    /// `20,000/s offered`.
+    pub fn load(&self) -> String {
+        match self.offered_per_sec {
+            Some(rate) => format!("{}/s offered", number::rate(rate)),
+            None => "as fast as answers come".to_owned(),
+        }
+    }
+
+    /// The verdict in a word where it is not `ok`; empty otherwise.
+    pub fn doubt(&self) -> &'static str {
+        if self.verdict == Verdict::Ok { "" } else { verdict_word(self.verdict) }
+    }
+}
+
+/// The groups of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Qualifying,
+    Borderline,
+    Lacking,
+    Untold,
+}
+
+impl Candidate {
+    pub(super) fn group(&self) -> Group {
+        let has = |is: fn(Standing) -> bool| self.findings.iter().any(|finding| is(finding.standing));
+        if has(|standing| standing == Standing::Missed) {
+            Group::Lacking
+        } else if has(|standing| matches!(standing, Standing::Unknown(_))) {
+            Group::Untold
+        } else if has(|standing| standing == Standing::Straddling) {
+            Group::Borderline
+        } else {
+            Group::Qualifying
+        }
+    }
+
+    /// What was found of a quantity.
+    pub fn finding_of(&self, quantity: Quantity) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.limit().is_some_and(|limit| limit.quantity == quantity))
+    }
+
+    /// Everything that it lacks: `p99 35.0 ms, needs < 20 ms (75.0 % over); …`.
+    pub fn lacks(&self) -> String {
+        self.told(|standing| standing == Standing::Missed)
+    }
+
+    /// What it does not keep in every trial.
+    pub fn wavers(&self) -> String {
+        self.told(|standing| standing == Standing::Straddling)
+    }
+
+    /// Why it cannot be told, each reason once.
+    pub fn unknown(&self) -> String {
+        self.told(|standing| matches!(standing, Standing::Unknown(_)))
+    }
+
+    fn told(&self, is: impl Fn(Standing) -> bool) -> String {
+        let mut told: Vec<String> = Vec::new();
+        for words in self.findings.iter().filter(|finding| is(finding.standing)).map(Finding::words) {
+            if !told.contains(&words) {
+                told.push(words);
+            }
+        }
+        told.join("; ")
+    }
+
+    /// What is missing most.
+    pub(super) fn missing(&self) -> Option<Missing> {
+        let missing = |finding: &Finding| match finding.standing {
+            Standing::Unknown(missing) => Some(missing),
+            _ => None,
+        };
+        self.findings.iter().filter_map(missing).max()
+    }
+
+    /// How far it is from qualifying: whether it did not do its work, how many conditions it misses, and by how much of
+    /// their limits together. What is no figure counts as a whole limit.
+    pub(super) fn distance(&self) -> (bool, usize, f64) {
+        let missed: Vec<&Finding> = self.findings.iter().filter(|f| f.standing == Standing::Missed).collect();
+        let short = |finding: &&Finding| finding.margin().map_or(1.0, |margin| -margin.value);
+        let is_broken = missed.iter().any(|finding| finding.condition.is_none());
+        (is_broken, missed.len(), missed.iter().map(short).sum())
+    }
+}
+
+/// What is left to the limit, as shares of the limit: negative where the limit is exceeded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Margin {
+    /// Of the figure itself.
+    pub value: f64,
+    /// Of the ends of its spread, the smaller margin first.
+    pub ends: (f64, f64),
+}
+
+impl Finding {
+    /// The condition, if it is one of a figure.
+    pub fn limit(&self) -> Option<&Limit> {
+        match &self.condition {
+            Some(Condition::Limit(limit)) => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// What is left to the limit; none without a figure.
+    pub fn margin(&self) -> Option<Margin> {
+        let (limit, reading) = (self.limit()?, self.reading?);
+        let of = |value: f64| {
+            let above = (value - limit.limit) / limit.limit;
+            if limit.comparison.sets_upper_limit() { -above } else { above }
+        };
+        let ends = (of(reading.ends.0.value), of(reading.ends.1.value));
+        let margin = || Margin { value: of(reading.value.value), ends: (ends.0.min(ends.1), ends.0.max(ends.1)) };
+        (limit.limit > 0.0).then(margin)
+    }
+
+    /// In words, for what is not met.
+    pub fn words(&self) -> String {
+        let Some(condition) = &self.condition else { return self.note.clone() };
+        if let Standing::Unknown(_) = self.standing {
+            return self.note.clone();
+        }
+        match (condition, self.reading) {
+            (Condition::Words(words), _) => {
+                format!("{} is {}, needs {}", words.fact.name(), self.note, words.any_of.join(" or "))
+            }
+            (Condition::Limit(limit), None) => format!("{}, needs {}", self.note, limit.words()),
+            (Condition::Limit(limit), Some(reading)) => {
+                let name = match limit.quantity {
+                    Quantity::Rate => "carries".to_owned(),
+                    other => other.name(),
+                };
+                let spread = reading.spread(limit.quantity).map(|spread| format!(" {spread}")).unwrap_or_default();
+                let note = if self.note.is_empty() { String::new() } else { format!(" ({})", self.note) };
+                let margin = self.margin().map(|margin| format!(" ({})", margin.words(limit))).unwrap_or_default();
+                format!("{name} {}{spread}{note}, needs {}{margin}", reading.shown(limit.quantity), limit.words())
+            }
+        }
+    }
+}
+
+impl Margin {
+    /// `35.0 % to spare`, `75.0 % over`, `4.70 % short`.
+    pub fn words(&self, limit: &Limit) -> String {
+        let percent = number::ratio(100.0 * self.value.abs());
+        match (self.value >= 0.0, limit.comparison.sets_upper_limit()) {
+            (true, _) => format!("{percent} % to spare"),
+            (false, true) => format!("{percent} % over"),
+            (false, false) => format!("{percent} % short"),
+        }
+    }
+}
+
+impl Reading {
+    /// Of a figure that every trial has one of; of several trials, the ends of its interval where there is one.
+    pub(crate) fn of(spread: Spread) -> Self {
+        let (low, high) = spread.interval.map_or((spread.min, spread.max), |interval| (interval.low, interval.high));
+        let [value, low, high] = [spread.median, low, high].map(Point::exactly);
+        Self { value, ends: (low, high), trials: spread.trials }
+    }
+
+    /// Of all trials together and of each of them; none without trials.
+    pub(super) fn merged(value: Point, mut trials: Vec<Point>) -> Option<Self> {
+        trials.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let outside = if trials.len() < stats::TRIALS_MIN { 1 } else { median::rank(trials.len()) };
+        let (low, high) = (trials.get(outside - 1)?, trials.get(trials.len().checked_sub(outside)?)?);
+        Some(Self { value, ends: (*low, *high), trials: trials.len() })
+    }
+
+    /// The figure with its unit.
+    pub fn shown(&self, quantity: Quantity) -> String {
+        self.value.shown(quantity)
+    }
+
+    /// `[28.0 ms–35.0 ms]`; none of a single trial, and where all trials are the same.
+    pub fn spread(&self, quantity: Quantity) -> Option<String> {
+        let (low, high) = self.ends;
+        let spread = || format!("[{}–{}]", low.shown(quantity), high.shown(quantity));
+        (self.trials > 1 && low.value < high.value).then(spread)
+    }
+
+    /// How a limit stands that this is held against.
+    pub(super) fn standing(&self, limit: &Limit) -> Standing {
+        let points = [self.ends.0, self.value, self.ends.1].map(|point| point.keeps(limit));
+        let is_all = |kept| points.iter().all(|point| *point == kept);
+        if is_all(Some(true)) {
+            Standing::Met
+        } else if points.contains(&Some(true)) {
+            Standing::Straddling
+        } else if points[1] == Some(false) {
+            Standing::Missed
+        } else {
+            Standing::Unknown(Missing::Rate)
+        }
+    }
+}
+
+impl Point {
+    pub(super) fn exactly(value: f64) -> Self {
+        Self { value, is_lower_bound: false }
+    }
+
+    /// `≥ 30.0 ms`.
+    fn shown(self, quantity: Quantity) -> String {
+        let bound = if self.is_lower_bound { "≥ " } else { "" };
+        format!("{bound}{}", quantity.show(self.value))
+    }
+
+    /// Whether it keeps a limit; none where it may lie on either side.
+    fn keeps(self, limit: &Limit) -> Option<bool> {
+        match limit.holds(self.value) {
+            true if self.is_lower_bound && limit.comparison.sets_upper_limit() => None,
+            holds => Some(holds),
+        }
+    }
+}
+
+impl Need {
+    /// The cores that a cost per answer comes to at the rate that is needed.
+    pub(super) fn cores(&self, cpu_us: f64) -> Option<f64> {
+        self.rate().map(|rate| rate * cpu_us / 1e6)
+    }
+}
