@@ -146,11 +146,12 @@ fn role(role: Role) -> &'static str {
 
 fn ownership(card: &Card) -> Vec<Line> {
     let line = |label, text: String| Line { label, text };
+    let notes = if card.upstream.is_some() { " (see the notes)" } else { "" };
     let Some(ownership) = &card.ownership else {
-        let state = card.upstream.map(|upstream| line("upstream", declared(upstream).to_owned()));
+        let state = card.upstream.map(|upstream| line("upstream", format!("{}{notes}", declared(upstream))));
         return state.into_iter().chain([line("ownership", NOT_MEASURED.to_owned())]).collect();
     };
-    let mut lines = vec![line("upstream", state(card.upstream, &ownership.libraries))];
+    let mut lines = vec![line("upstream", state(card.upstream, &ownership.libraries) + notes)];
     lines.extend(ownership.libraries.iter().map(|library| line("library", release(library))));
     let crates = ownership.crates;
     let of_ours = format!("{} from the registry and {} of this workspace", crates.registry, crates.workspace);
@@ -171,7 +172,7 @@ fn ownership(card: &Card) -> Vec<Line> {
 
 fn declared(upstream: Upstream) -> &'static str {
     match upstream {
-        Upstream::Discontinued => "discontinued by its authors (see the notes)",
+        Upstream::Discontinued => "discontinued by its authors",
     }
 }
 

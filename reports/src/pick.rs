@@ -74,7 +74,7 @@ impl Pick {
             questions.retain(Question::is_open);
         }
         let answers: Vec<Answer> = questions.iter().map(|question| answer(run, searches, &need, question)).collect();
-        let reading = reading(run, &questions, &answers);
+        let reading = reading(run, &need, &questions, &answers);
         Ok(Self { need, answers, reading })
     }
 
@@ -145,16 +145,15 @@ fn dearness(candidate: &Candidate) -> f64 {
 }
 
 /// How to read the answers, and what they do not say.
-fn reading(run: &Run, questions: &[Question], answers: &[Answer]) -> Vec<String> {
+fn reading(run: &Run, need: &Need, questions: &[Question], answers: &[Answer]) -> Vec<String> {
     let shown = || answers.iter().flat_map(|answer| answer.qualifying.iter().chain(&answer.borderline));
-    let is_saturated = shown().filter_map(|one| one.at.as_ref()).any(|at| at.offered_per_sec.is_none());
-    let mut rates: Vec<f64> = shown().filter_map(|one| one.at.as_ref()?.offered_per_sec).collect();
-    rates.dedup();
-    let several = "The rates that stacks were asked at differ, and so does what a request costs there: the more requests \
-                   come, the less each of them costs. `stackbench capacity` offers all of them the same.";
+    let asked_at =
+        |is: &dyn Fn(Option<f64>) -> bool| shown().filter_map(|one| one.at.as_ref()).any(|at| is(at.offered_per_sec));
     let mut lines = vec![SPREAD.to_owned()];
-    lines.extend((rates.len() > 1).then(|| several.to_owned()));
-    lines.extend(is_saturated.then(|| SATURATED.to_owned()));
+    lines.extend(
+        asked_at(&|rate| rate.zip(need.rate()).is_some_and(|(asked, needed)| asked > needed)).then(|| ABOVE.to_owned()),
+    );
+    lines.extend(asked_at(&|rate| rate.is_none()).then(|| SATURATED.to_owned()));
     lines.push(Noise::of(run, Headline::CpuPerRequest).sentence());
     lines.push(scope(run, questions));
     lines
@@ -165,6 +164,11 @@ const SPREAD: &str = "A stack qualifies where all conditions hold at one step, a
                       the median alone but in the whole of the spread: the range over the trials, or from six trials on the \
                       interval of the median. Latencies count from the instants at which requests were due. A margin is in per \
                       cent of the limit. Cores: server CPU per request times the rate that is needed.";
+
+/// What a step does to costs that offers more than is needed.
+const ABOVE: &str = "Where a stack was asked above the rate that is needed, a request costs more at the rate itself: the fewer \
+                     come, the more each of them costs. `stackbench capacity --start` with the rate tries just that, for all \
+                     stacks alike.";
 
 /// What a closed loop does to costs.
 const SATURATED: &str = "As fast as answers come, a request costs less than at a rate that leaves the server idle now and then: \

@@ -11,13 +11,14 @@ use crate::{
         Pick,
         answer::{Answer, At, Candidate, Finding, Reading},
         need::{Limit, Need, Quantity},
-        remedy::Remedy,
     },
     summary::Spread,
 };
 
-/// A table beside the names of stacks fits a terminal with so many columns of figures.
-const COLUMNS: usize = 4;
+/// A table must not be wider than this.
+const WIDTH: usize = 118;
+/// What two columns are apart.
+const GAP: usize = 2;
 /// Store, placement and load; what else stands above the tables of a run is there.
 const FACTS: usize = 3;
 
@@ -49,11 +50,10 @@ pub fn terminal(pick: &Pick, run: &Run) -> String {
         for (title, group) in [(QUALIFYING, &answer.qualifying), (BORDERLINE, &answer.borderline)] {
             draw_figures(&mut text, title, group, &pick.need);
         }
-        draw_sentences(&mut text, LACKING, &answer.lacking, Candidate::lacks);
-        draw_sentences(&mut text, UNTOLD, &answer.untold, Candidate::unknown);
+        draw_sentences(&mut text, LACKING, &sentences(&answer.lacking, &pick.need, Candidate::lacks));
+        draw_sentences(&mut text, UNTOLD, &sentences(&answer.untold, &pick.need, Candidate::unknown));
         for remedy in &answer.remedies {
-            text.push_str(&wrapped("  ", &format!("To find out: {}.", sentence(remedy))));
-            text.push_str(&format!("    {}\n", remedy.command));
+            text.push_str(&format!("  To find out, {}:\n    {}\n", remedy.why, remedy.command));
         }
     }
     text.push('\n');
@@ -68,7 +68,8 @@ fn draw_figures(text: &mut String, title: &str, group: &[Candidate], need: &Need
         return;
     }
     text.push_str(&format!("\n{title}\n"));
-    for columns in columns(group, need).chunks(COLUMNS) {
+    let names = group.iter().map(|candidate| candidate.stack.chars().count()).max().unwrap_or_default();
+    for columns in fitting(&columns(group, need), names) {
         let mut grid = empty_grid();
         let headers = columns.iter().map(|column| column.header.join("\n"));
         grid.set_header(["stack".to_owned()].into_iter().chain(headers));
@@ -84,14 +85,46 @@ fn draw_figures(text: &mut String, title: &str, group: &[Candidate], need: &Need
     }
 }
 
-fn draw_sentences(text: &mut String, title: &str, group: &[Candidate], told: fn(&Candidate) -> String) {
-    if group.is_empty() {
+/// Columns in as few tables as a terminal has room for, with names of this width before each.
+fn fitting(columns: &[Column], names: usize) -> Vec<&[Column]> {
+    let (mut tables, mut begin, mut width) = (Vec::new(), 0, names);
+    for (index, column) in columns.iter().enumerate() {
+        if index > begin && width + GAP + column.width() > WIDTH {
+            tables.push(&columns[begin..index]);
+            (begin, width) = (index, names);
+        }
+        width += GAP + column.width();
+    }
+    tables.push(&columns[begin..]);
+    tables
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        let lines = self.header.iter().chain(self.cells.iter().flatten());
+        lines.map(|line| line.chars().count()).max().unwrap_or_default()
+    }
+}
+
+fn draw_sentences(text: &mut String, title: &str, lines: &[String]) {
+    if lines.is_empty() {
         return;
     }
     text.push_str(&format!("\n{title}\n"));
+    lines.iter().for_each(|line| text.push_str(&hanging(line)));
+}
+
+/// What is said of stacks, those of which the same is said together.
+fn sentences(group: &[Candidate], need: &Need, told: fn(&Candidate) -> String) -> Vec<String> {
+    let mut lines: Vec<(Vec<&str>, String)> = Vec::new();
     for candidate in group {
-        text.push_str(&hanging(&format!("{}: {}", named(candidate), told(candidate))));
+        let words = format!("{}: {}", asked_at(candidate, need), told(candidate));
+        match lines.iter_mut().find(|(_, known)| *known == words) {
+            Some((stacks, _)) => stacks.push(&candidate.stack),
+            None => lines.push((vec![&candidate.stack], words)),
+        }
     }
+    lines.into_iter().map(|(stacks, words)| format!("{}{words}", stacks.join(", "))).collect()
 }
 
 /// A paragraph whose lines after the first stand further in.
@@ -137,31 +170,25 @@ fn markdown_answer(text: &mut String, answer: &Answer, need: &Need) {
         }
         text.push('\n');
     }
-    let groups: [(&str, &[Candidate], fn(&Candidate) -> String); 2] =
-        [(LACKING, &answer.lacking, Candidate::lacks), (UNTOLD, &answer.untold, Candidate::unknown)];
-    for (title, group, told) in groups {
-        if !group.is_empty() {
-            text.push_str(&format!("### {title}\n\n"));
-            let lines: Vec<String> = group.iter().map(|one| format!("{}: {}", named(one), told(one))).collect();
-            bullets(text, lines.iter().map(String::as_str));
-        }
+    let groups = [
+        (LACKING, sentences(&answer.lacking, need, Candidate::lacks)),
+        (UNTOLD, sentences(&answer.untold, need, Candidate::unknown)),
+    ];
+    for (title, lines) in groups.iter().filter(|(_, lines)| !lines.is_empty()) {
+        text.push_str(&format!("### {title}\n\n"));
+        bullets(text, lines.iter().map(String::as_str));
     }
     for remedy in &answer.remedies {
-        text.push_str(&format!("To find out: {}.\n\n```sh\n{}\n```\n\n", sentence(remedy), remedy.command));
+        text.push_str(&format!("To find out, {}:\n\n```sh\n{}\n```\n\n", remedy.why, remedy.command));
     }
 }
 
-/// `may, tokio: try the rate itself`.
-fn sentence(remedy: &Remedy) -> String {
-    format!("{} ({})", remedy.why, remedy.stacks.join(", "))
-}
-
-/// A stack, and in brackets where it was asked.
-fn named(candidate: &Candidate) -> String {
-    match &candidate.at {
-        Some(at) => format!("{} ({})", candidate.stack, at.load()),
-        None => candidate.stack.clone(),
-    }
+/// Where a stack was asked, in brackets after a blank; empty where it was asked nowhere.
+fn asked_at(candidate: &Candidate, need: &Need) -> String {
+    let Some(at) = &candidate.at else { return String::new() };
+    let is_above = at.offered_per_sec.zip(need.rate()).is_some_and(|(offered, needed)| offered > needed);
+    let nearest = if is_above { ", the nearest step above" } else { "" };
+    format!(" ({}{nearest})", at.load())
 }
 
 /// What a need limits, then what else it costs.
@@ -202,9 +229,9 @@ fn of_limit(group: &[Candidate], limit: &Limit) -> Column {
     Column { header: vec![limit.quantity.name(), limit.words()], cells: group.iter().map(cell).collect() }
 }
 
-/// The figure, its spread, and the margin.
+/// The figure, its spread, and the margin where there is any.
 fn figure(finding: &Finding, reading: Reading, limit: &Limit) -> Vec<String> {
-    let margin = finding.margin().map(|margin| margin.words(limit));
+    let margin = finding.margin().filter(|margin| margin.value != 0.0).map(|margin| margin.words(limit));
     [Some(reading.shown(limit.quantity)), reading.spread(limit.quantity), margin].into_iter().flatten().collect()
 }
 

@@ -172,21 +172,25 @@ impl Answer {
             }
             (None, _) => format!("Of {all} {stacks} none is known to qualify."),
         };
-        let more = [
-            (
-                self.borderline.len(),
-                "qualifies in some trials and not in others",
-                "qualify in some trials and not in others",
-            ),
-            (self.untold.len(), "cannot be told from this run", "cannot be told from this run"),
-        ];
-        let more = more.iter().filter(|(many, ..)| *many > 0).map(|(many, one, several)| {
-            let what = if *many == 1 { one } else { several };
-            format!(" {many} {what}.")
-        });
-        first + &more.collect::<String>()
+        let borderline = match self.borderline.len() {
+            0 => String::new(),
+            1 => " 1 qualifies in some trials and misses something in others.".to_owned(),
+            many => format!(" {many} qualify in some trials and miss something in others."),
+        };
+        let untold = match self.untold.len() {
+            0 => String::new(),
+            many if many == all => " This run cannot tell of any.".to_owned(),
+            many => format!(" Of {many} this run cannot tell."),
+        };
+        let best = self.qualifying.iter().filter_map(|one| one.at.as_ref());
+        let is_single = best.map(|at| at.trials).max() == Some(1);
+        let caution = if is_single { SINGLE } else { "" };
+        format!("{first}{borderline}{untold}{caution}")
     }
 }
+
+/// What is to be said of figures without a spread.
+const SINGLE: &str = " Figures rest on one trial each, so there is no spread: a small margin may be chance.";
 
 impl At {
     /// `20,000/s offered`.
@@ -322,7 +326,7 @@ impl Finding {
                     other => other.name(),
                 };
                 let spread = reading.spread(limit.quantity).map(|spread| format!(" {spread}")).unwrap_or_default();
-                let note = if self.note.is_empty() { String::new() } else { format!(" ({})", self.note) };
+                let note = if self.note.is_empty() { String::new() } else { format!(" {}", self.note) };
                 let margin = self.margin().map(|margin| format!(" ({})", margin.words(limit))).unwrap_or_default();
                 format!("{name} {}{spread}{note}, needs {}{margin}", reading.shown(limit.quantity), limit.words())
             }
@@ -363,11 +367,14 @@ impl Reading {
         self.value.shown(quantity)
     }
 
-    /// `[28.0 ms–35.0 ms]`; none of a single trial, and where all trials are the same.
+    /// `[28.0–35.0 ms]`; none of a single trial, and where all trials are the same.
     pub fn spread(&self, quantity: Quantity) -> Option<String> {
-        let (low, high) = self.ends;
-        let spread = || format!("[{}–{}]", low.shown(quantity), high.shown(quantity));
-        (self.trials > 1 && low.value < high.value).then(spread)
+        let (low, high) = (self.ends.0.shown(quantity), self.ends.1.shown(quantity));
+        let unit = |text: &str| text.find([' ', '/']).map_or(text.len(), |at| at);
+        // The unit is said once where both ends have the same.
+        let is_alike = low[unit(&low)..] == high[unit(&high)..];
+        let low = if is_alike { &low[..unit(&low)] } else { &low };
+        (self.trials > 1 && self.ends.0.value < self.ends.1.value).then(|| format!("[{low}–{high}]"))
     }
 
     /// How a limit stands that this is held against.

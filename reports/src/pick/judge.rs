@@ -129,8 +129,8 @@ impl<'r> Judge<'r> {
         if finding.standing != Standing::Missed || is_near || holds_anywhere {
             return finding;
         }
-        let load = step.load.offered().map_or_else(|| "its maximum".to_owned(), |rate| Quantity::Rate.show(rate));
-        let note = format!("at {load}, the nearest step: {}", finding.words());
+        let lower = finding.limit().map(|_| format!(", but may be lower at {}", Quantity::Rate.show(needed)));
+        let note = finding.words() + &lower.unwrap_or_default();
         Finding { standing: Standing::Unknown(Missing::Rate), note, ..finding }
     }
 
@@ -226,7 +226,7 @@ impl<'r> Judge<'r> {
     fn too_much(&self, search: &Search, upper: f64) -> Option<Finding> {
         let rate = self.need.limit_of(Quantity::Rate)?;
         let objective = self.searches.map_or("", |searches| searches.objective.as_str());
-        let missed = format!("at {} it misses {objective}", Quantity::Rate.show(upper));
+        let missed = format!("(at {} it misses {objective})", Quantity::Rate.show(upper));
         let reading = search.lower_per_sec.map(|lower| {
             let ends = (Point::exactly(lower), Point::exactly(upper));
             Reading { value: ends.0, ends, trials: search.trials_at(lower).count() }

@@ -140,7 +140,7 @@ impl Asked<'_, '_> {
                 Unknown { missing: Missing::Rate, note }.finding(limit)
             }
             _ => {
-                let note = format!("{} was carried in {times} of {trials} trials", self.load());
+                let note = format!("({} was carried in {times} of {trials} trials)", self.load());
                 found(limit, reading, Standing::Straddling, note)
             }
         }

@@ -23,7 +23,7 @@ const KEPT_OPTIONS: [&str; 6] = ["--stacks-dir", "--connections", "--redis", "--
 pub struct Remedy {
     /// Which.
     pub stacks: Vec<String>,
-    /// What is missing and what the command does.
+    /// What the command does, as in "to find out, …".
     pub why: &'static str,
     /// As a shell takes it.
     pub command: String,
