@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - [`need`]: what is needed, as it is written; `facts`: the words of cards among it.
-//! - [`answer`]: what a run says of it, as data.
+//! - [`answer`]: what a run says of it, as data; [`finding`] is what it says of one condition.
 //! - `evidence`: what the run holds of each stack; `judge` holds that against the need, at a step that `measure` asks.
 //! - [`remedy`]: the command that would tell what the run does not.
 
@@ -24,6 +24,7 @@ use crate::{
 pub mod answer;
 mod evidence;
 mod facts;
+pub mod finding;
 mod judge;
 mod measure;
 pub mod need;
@@ -120,7 +121,13 @@ fn answer(run: &Run, searches: Option<&Capacity>, need: &Need, question: &Questi
         scenario: question.scenario.clone(),
         request: question.request.clone(),
         mode: question.mode,
-        title: format!("{}: {}", question.scenario, table::title(&title, question.meta)),
+        title: format!(
+            "{}: {}{}",
+            question.scenario,
+            table::title(&title, question.meta),
+            after_colon(&question.setting)
+        ),
+        setting: question.setting.clone(),
         facts: match searches {
             None => heading::facts(question.meta, &rows),
             Some(_) => heading::search_facts(question.meta, &rows),
@@ -131,6 +138,10 @@ fn answer(run: &Run, searches: Option<&Capacity>, need: &Need, question: &Questi
         remedies: remedy::remedies(run, question, need, &untold, searches.is_some()),
         untold,
     }
+}
+
+fn after_colon(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 /// Orders by how far they are from qualifying, the nearest first.

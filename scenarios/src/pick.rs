@@ -38,7 +38,7 @@ pub struct PickArgs {
 
 /// What the fields are, and what the exit code says.
 const AFTER_HELP: &str = "\
-Fields of --need, compared by <, <=, > or >=:
+Fields of --need, the rate with >= or >, the others with < or <=:
   rate       requests per second that are carried: 20000, 20k
   p50 … p999 latency from the instants at which requests were due: 20ms, 500us
   cpu        server CPU per request: 15us

@@ -9,7 +9,8 @@ use crate::{
     heading, number,
     pick::{
         Pick,
-        answer::{Answer, At, Candidate, Finding, Reading},
+        answer::{Answer, At, Candidate},
+        finding::{Finding, Reading},
         need::{Limit, Need, Quantity},
     },
     summary::Spread,
@@ -232,7 +233,10 @@ fn of_limit(group: &[Candidate], limit: &Limit) -> Column {
 /// The figure, its spread, and the margin where there is any.
 fn figure(finding: &Finding, reading: Reading, limit: &Limit) -> Vec<String> {
     let margin = finding.margin().filter(|margin| margin.value != 0.0).map(|margin| margin.words(limit));
-    [Some(reading.shown(limit.quantity)), reading.spread(limit.quantity), margin].into_iter().flatten().collect()
+    [Some(reading.shown(|value| limit.show(value))), reading.spread(|value| limit.show(value)), margin]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What is to be said of a step beside the rate that was offered there.
@@ -248,7 +252,12 @@ fn load(at: &At) -> String {
 
 fn of_cost(group: &[Candidate], name: &str, quantity: Quantity, of: fn(&Candidate) -> Option<Spread>) -> Column {
     let cell = |candidate: &Candidate| match of(candidate).map(Reading::of) {
-        Some(reading) => [Some(reading.shown(quantity)), reading.spread(quantity)].into_iter().flatten().collect(),
+        Some(reading) => {
+            [Some(reading.shown(|value| quantity.show(value))), reading.spread(|value| quantity.show(value))]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
         None => vec![number::NONE.to_owned()],
     };
     Column { header: vec![name.to_owned()], cells: group.iter().map(cell).collect() }

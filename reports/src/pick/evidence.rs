@@ -9,12 +9,15 @@ use crate::{
     summary::Cell,
 };
 
-/// One request in one mode of a scenario, over one store and in one placement.
+/// One request in one mode of a scenario, over one store, in one placement, and with one setting of all that its steps vary
+/// but the rate: another delay or another number of connections asks another question.
 #[derive(Debug)]
 pub(super) struct Question<'r> {
     pub scenario: String,
     pub request: String,
     pub mode: Mode,
+    /// What its steps set beside the rate, in words; mostly empty.
+    pub setting: String,
     pub meta: Option<&'r ScenarioMeta>,
     pub stacks: Vec<Evidence<'r>>,
 }
@@ -81,14 +84,25 @@ pub(super) fn questions<'r>(run: &'r Run, searches: Option<&'r Capacity>) -> Vec
 fn of_cells(run: &Run) -> Vec<Question<'_>> {
     let is_asked =
         |named: &NamedCell| named.key.role == Role::Stack && named.key.twin.is_none() && named.cell.fault.is_none();
-    let mut groups: Vec<Vec<NamedCell>> = Vec::new();
+    let mut groups: Vec<(String, Vec<NamedCell>)> = Vec::new();
     for named in cells(run).into_iter().filter(is_asked) {
-        match groups.iter_mut().find(|group| is_one_question(&group[0].key, &named.key)) {
-            Some(group) => group.push(named),
-            None => groups.push(vec![named]),
+        let set = setting(&named.key, run);
+        let is_same =
+            |(of, group): &&mut (String, Vec<NamedCell>)| *of == set && is_one_question(&group[0].key, &named.key);
+        match groups.iter_mut().find(is_same) {
+            Some((_, group)) => group.push(named),
+            None => groups.push((set, vec![named])),
         }
     }
-    groups.into_iter().map(|group| question(run, group)).collect()
+    groups.into_iter().map(|(setting, group)| question(run, setting, group)).collect()
+}
+
+/// What the step of a cell sets beside the rate: `pool 64`.
+fn setting(key: &CellKey, run: &Run) -> String {
+    let step = || key.scenario(run)?.steps.get(key.step? as usize);
+    let rate = step().and_then(|step| step.rate.as_deref());
+    let title = key.step_title(run);
+    title.split(", ").filter(|part| Some(*part) != rate).collect::<Vec<&str>>().join(", ")
 }
 
 fn is_one_question(a: &CellKey, b: &CellKey) -> bool {
@@ -96,7 +110,7 @@ fn is_one_question(a: &CellKey, b: &CellKey) -> bool {
         && (&a.request, a.mode) == (&b.request, b.mode)
 }
 
-fn question<'r>(run: &'r Run, group: Vec<NamedCell<'r>>) -> Question<'r> {
+fn question<'r>(run: &'r Run, setting: String, group: Vec<NamedCell<'r>>) -> Question<'r> {
     let CellKey { scenario, request, mode, .. } = group[0].key.clone();
     let loads: Vec<Option<Load>> = group.iter().map(|named| load(named, &group)).collect();
     let mut stacks: Vec<Evidence> = Vec::new();
@@ -111,7 +125,7 @@ fn question<'r>(run: &'r Run, group: Vec<NamedCell<'r>>) -> Question<'r> {
         }
     }
     let meta = run.meta.scenarios.iter().find(|meta| meta.name == scenario);
-    Question { scenario, request, mode, meta, stacks }
+    Question { scenario, request, mode, setting, meta, stacks }
 }
 
 /// What a cell was asked for. One whose trials all failed does not say; it was what the others were, where they were all
@@ -145,6 +159,7 @@ fn of_searches<'r>(run: &'r Run, searches: &'r Capacity) -> Vec<Question<'r>> {
                 scenario: search.scenario.clone(),
                 request: search.request.clone(),
                 mode: search.mode,
+                setting: String::new(),
                 meta: run.meta.scenarios.iter().find(|meta| meta.name == search.scenario),
                 stacks: vec![evidence],
             }),

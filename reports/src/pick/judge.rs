@@ -3,8 +3,9 @@
 use stackload::threshold;
 
 use super::{
-    answer::{At, Candidate, Cost, Finding, Group, Missing, Point, Reading, Standing},
+    answer::{At, Candidate, Cost, Group},
     evidence::{Evidence, Load, Step},
+    finding::{Finding, Missing, Point, Reading, Standing},
     measure::Asked,
     need::{Condition, Limit, Need, Quantity},
 };

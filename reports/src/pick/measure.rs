@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use stackload::{result::ErrorKind, threshold::error_percent};
 
 use super::{
-    answer::{Finding, Missing, Point, Reading, Standing},
     evidence::{Load, Step},
+    finding::{Finding, Missing, Point, Reading, Standing},
     need::{Condition, Limit, Quantity},
 };
 use crate::{
@@ -152,13 +152,14 @@ impl Asked<'_, '_> {
         let reading = Reading::of(answers);
         let is_at_ceiling = cell.ceiling_share.is_some_and(|share| share.max >= AT_CEILING);
         let is_full = cell.verdict == Verdict::Ok && !is_at_ceiling;
-        let reached = Quantity::Rate.show(answers.median);
         let note = match (cell.verdict, reading.standing(limit)) {
             (Verdict::Noisy, _) => return self.disturbed().finding(limit),
             (_, Standing::Met) => return judged(limit, reading),
             (_, standing) if is_full => return found(limit, reading, standing, "with its CPUs full".to_owned()),
-            (Verdict::Ok, _) => format!("it reached {reached}, the ceiling in this run"),
-            (verdict, _) => format!("it reached {reached} ({}), which need not be its most", verdict_word(verdict)),
+            (Verdict::Ok, _) => "it reached the ceiling of this run, which is below the rate".to_owned(),
+            (verdict, _) => {
+                format!("it did not reach the rate, and that need not be its own doing ({})", verdict_word(verdict))
+            }
         };
         Unknown { missing: Missing::Rate, note }.finding(limit)
     }
@@ -236,7 +237,9 @@ fn judged(limit: &Limit, reading: Reading) -> Finding {
     let standing = reading.standing(limit);
     let name = limit.quantity.name();
     let note = match standing {
-        Standing::Unknown(_) => format!("{name} is {}, which may be any longer", reading.shown(limit.quantity)),
+        Standing::Unknown(_) => {
+            format!("{name} is {}, which may be any longer", reading.shown(|value| limit.show(value)))
+        }
         _ => String::new(),
     };
     found(limit, reading, standing, note)

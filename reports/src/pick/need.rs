@@ -275,6 +275,15 @@ impl Limit {
         format!("{} {shown}", self.comparison.sign())
     }
 
+    /// A value with its unit; of sizes, with one of the kind in which the limit was written.
+    pub fn show(&self, value: f64) -> String {
+        let is_size = matches!(self.quantity, Quantity::Rss | Quantity::Idle);
+        if is_size && !self.text.to_lowercase().ends_with("ib") {
+            return number::decimal_bytes(value);
+        }
+        self.quantity.show(value)
+    }
+
     fn possible(&self) -> Result<(), &'static str> {
         self.comparison.possible(self.limit, self.quantity.range())
     }

@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    answer::{Candidate, Missing},
-    evidence::Question,
-    need::Need,
-};
+use super::{answer::Candidate, evidence::Question, finding::Missing, need::Need};
 use crate::dir::Run;
 
 /// Enough trials for an interval of the median.

@@ -120,6 +120,10 @@ fn stacks_that_qualify_stand_by_what_a_request_costs_and_the_others_by_what_they
     );
     assert_eq!(groups(&answer), "q: cheap, dear; l: little, much, both, broken");
     assert_eq!(answer.lacking[0].lacks(), "cpu 41.0 µs, needs < 40 µs (2.50 % over)");
+    assert_eq!(
+        answer.lacking[2].lacks(),
+        "cpu 41.0 µs, needs < 40 µs (2.50 % over); rss 944 MB, needs < 200 MB (4.72 times the limit)"
+    );
     assert_eq!(answer.lacking[3].lacks(), "starved: what was seen");
     assert_eq!(answer.qualifying[0].cost.cores, Some(0.2));
     let first = "2 of 6 stacks qualify; the cheapest is cheap at 10.0 µs of server CPU per request (cache_set, async, \
@@ -173,7 +177,7 @@ fn what_a_rate_was_not_carried_for_is_held_against_the_stack_or_not_as_the_verdi
     }
     let answer = asked(vec![carrying(at("tokio", 20e3, 500), 15e3, Verdict::Ok)], need);
     let lacks = "carries 15,000/s of the 20,000/s offered, needs >= 20,000/s (25.0 % short); p99 ≥ 500 ms, needs < 20 ms \
-                 (2401 % over)";
+                 (25.0 times the limit)";
     assert_eq!(answer.lacking[0].lacks(), lacks);
 }
 

@@ -54,7 +54,7 @@ fn a_latency_missed_at_a_higher_rate_tells_nothing_of_the_rate_itself() {
     let answer = asked(vec![at("tokio", 40e3, 90)], "rate>=30000,p99<20ms");
     assert_eq!(groups(&answer), "u: tokio");
     let why = answer.untold[0].unknown();
-    assert_eq!(why, "p99 90.0 ms, needs < 20 ms (350 % over), but may be lower at 30,000/s");
+    assert_eq!(why, "p99 90.0 ms, needs < 20 ms (4.50 times the limit), but may be lower at 30,000/s");
     let command = "stackbench capacity cache --objective 'p99<20ms' --start 30000 --stacks tokio";
     assert_eq!(answer.remedies[0].command, command);
 }
@@ -144,6 +144,23 @@ fn without_a_rate_costs_are_asked_as_fast_as_answers_come() {
     let answer = asked(trials, "cpu<20us");
     assert_eq!((groups(&answer).as_str(), step_of(&answer)), ("q: tokio", None));
     assert!(answer.sentence().contains("(cache_set, async, as fast as answers come)."), "{}", answer.sentence());
+}
+
+#[test]
+fn steps_that_vary_something_else_than_the_rate_are_questions_of_their_own() {
+    let on_pool = |trial: Trial, step: u32| with(trial, |row| row.step = Some(step));
+    let mut run = run(vec![on_pool(at("tokio", 20e3, 5), 0), on_pool(at("tokio", 20e3, 90), 1)]);
+    let step = |title: &str| StepMeta { rate: Some("20000/s".to_owned()), ..sample::step(title) };
+    run.meta.scenarios[0].steps = vec![step("pool 64, 20000/s"), step("pool 4, 20000/s")];
+    let pick = picked(&run, "rate>=20000,p99<20ms");
+    let seen: Vec<(&str, String)> = pick.answers.iter().map(|answer| (answer.title.as_str(), groups(answer))).collect();
+    let expected = [("cache: cache_set, async: pool 4", "l: tokio"), ("cache: cache_set, async: pool 64", "q: tokio")];
+    let mut seen: Vec<(&str, &str)> = seen.iter().map(|(title, groups)| (*title, groups.as_str())).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, expected);
+    assert!(
+        pick.answers.iter().any(|answer| answer.sentence().contains("(cache_set, async, pool 64, 20,000/s offered)"))
+    );
 }
 
 #[test]
