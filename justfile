@@ -60,6 +60,10 @@ bench-reports *options:
 report dir="reports/latest" *options:
     cargo bench-report "$@"
 
+# which stacks of a run directory meet --need 'rate>=20000,p99<20ms'
+pick *options:
+    cargo bench-pick "$@"
+
 # format the tree
 fmt:
     cargo fmt --all

@@ -1,13 +1,17 @@
 //! What makes a run a failure, `--fail-if 'p99>50ms,errors>0.1%'`, and what an objective demands.
 
+use std::collections::BTreeMap;
+
 use crate::censored::Observed;
 use crate::extended::Extended;
 use crate::result::{ErrorKind, LoadResult};
-use crate::units::{format_time_us, parse_count, parse_time_ns};
+use crate::units::{format_time_us, parse_count, parse_percent, parse_time_ns};
 
+mod comparison;
 mod objective;
 
-pub use objective::parse_objective;
+pub use comparison::{Comparison, leave_nothing, split};
+pub use objective::{implies, parse_objective};
 
 /// A condition that must not hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,38 +41,6 @@ enum Metric {
     Unanswered,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Above,
-    AtLeast,
-    Below,
-    AtMost,
-}
-
-impl Comparison {
-    fn opposite(self) -> Self {
-        match self {
-            Self::Above => Self::AtMost,
-            Self::AtLeast => Self::Below,
-            Self::Below => Self::AtLeast,
-            Self::AtMost => Self::Above,
-        }
-    }
-
-    fn sets_upper_limit(self) -> bool {
-        matches!(self, Self::Below | Self::AtMost)
-    }
-
-    fn holds(self, value: f64, limit: f64) -> bool {
-        match self {
-            Self::Above => value > limit,
-            Self::AtLeast => value >= limit,
-            Self::Below => value < limit,
-            Self::AtMost => value <= limit,
-        }
-    }
-}
-
 /// Reads a list of conditions that must not hold, separated by commas; an error is the whole message.
 pub fn parse(list: &str) -> Result<Vec<Threshold>, String> {
     list.split(',').map(|text| parse_one(text.trim()).ok_or_else(|| refusal("--fail-if", text.trim()))).collect()
@@ -82,34 +54,37 @@ fn refusal(flag: &str, text: &str) -> String {
 }
 
 fn parse_one(text: &str) -> Option<Threshold> {
-    let at = text.find(['<', '>'])?;
-    let (name, rest) = text.split_at(at);
-    let (comparison, limit) = match (rest.strip_prefix(">="), rest.strip_prefix("<=")) {
-        (Some(limit), _) => (Comparison::AtLeast, limit),
-        (_, Some(limit)) => (Comparison::AtMost, limit),
-        _ if rest.starts_with('>') => (Comparison::Above, &rest[1..]),
-        _ => (Comparison::Below, &rest[1..]),
-    };
-    let limit = limit.trim();
+    let (name, comparison, limit) = split(text)?;
     let time_us = || Some(parse_time_ns(limit)? as f64 / 1000.0);
     let count = || Some(parse_count(limit)? as f64);
-    let (metric, limit) = match name.trim() {
+    let (metric, limit) = match name {
         "mean" => (Metric::Mean, time_us()?),
         "max" => (Metric::Max, time_us()?),
         "rate" => (Metric::Rate, count()?),
         "unanswered" => (Metric::Unanswered, count()?),
-        "errors" => match limit.strip_suffix('%') {
-            Some(percent) => {
-                (Metric::ErrorsPercent, percent.trim().parse().ok().filter(|percent| (0.0..=100.0).contains(percent))?)
-            }
-            None => (Metric::Errors, count()?),
-        },
-        name => {
-            let percent = name.strip_prefix('p')?.parse().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0)?;
-            (Metric::Percentile(percent), time_us()?)
-        }
+        "errors" if limit.ends_with('%') => (Metric::ErrorsPercent, parse_percent(limit)?),
+        "errors" => (Metric::Errors, count()?),
+        name => (Metric::Percentile(percentile(name)?), time_us()?),
     };
     Some(Threshold { text: text.to_owned(), metric, comparison, limit })
+}
+
+/// The percentile of a name: `p50`, `p99.9`, and `p999` as files call it.
+pub fn percentile(name: &str) -> Option<f64> {
+    match name.strip_prefix('p')? {
+        "999" => Some(99.9),
+        number => number.parse().ok().filter(|percent| *percent > 0.0 && *percent <= 100.0),
+    }
+}
+
+/// Errors for each hundred requests that were answered or failed, of errors by kind and the requests that were answered.
+pub fn error_percent(errors: &BTreeMap<ErrorKind, u64>, answered: u64) -> f64 {
+    use ErrorKind::{Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write};
+    // What is answered came to an end, also where it is an error of its own.
+    let failed = [Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write];
+    let failed: u64 = failed.iter().filter_map(|kind| errors.get(kind)).sum();
+    let all: u64 = errors.values().sum();
+    100.0 * (all as f64 / (answered + failed).max(1) as f64).min(1.0)
 }
 
 impl Threshold {
@@ -148,7 +123,7 @@ impl Threshold {
             Metric::Max => (latency.max as f64, false),
             Metric::Rate => (result.requests as f64 / result.window_s, false),
             Metric::Errors => (errors, false),
-            Metric::ErrorsPercent => (100.0 * (errors / concluded(result)).min(1.0), false),
+            Metric::ErrorsPercent => (error_percent(&result.errors, result.requests_total), false),
             Metric::Unanswered => (result.censored.count as f64, false),
         };
         let demands_less = self.comparison.opposite().sets_upper_limit();
@@ -175,21 +150,13 @@ impl Threshold {
     }
 }
 
-/// Requests that came to an end, good or bad: what is answered is an answer also where it is an error of its own.
-fn concluded(result: &LoadResult) -> f64 {
-    use ErrorKind::{Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write};
-    let failed = [Connect, ConnectRefused, ConnectTimeout, Eof, Protocol, Read, Tls, Write];
-    let failed: u64 = failed.iter().filter_map(|kind| result.errors.get(kind)).sum();
-    (result.requests_total + failed).max(1) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn conditions_are_a_figure_a_comparison_and_a_limit() {
-        let parsed = parse("p99.9 > 50ms, rate<=1k,errors>=0.5%").unwrap();
+        let parsed = parse("p999 > 50ms, rate<=1k,errors>=0.5%").unwrap();
         let seen: Vec<_> = parsed.iter().map(|one| (one.metric, one.comparison, one.limit)).collect();
         assert_eq!(
             seen,

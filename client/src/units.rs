@@ -38,11 +38,12 @@ fn si_power(suffix: &str) -> Option<u32> {
 }
 
 /// A time in nanoseconds: wrk's whole seconds, minutes and hours (`2`, `2s`, `2m`, `2h`), and beyond wrk the units
-/// `ms`, `us` and decimal fractions (`1.5s`).
+/// `ms`, `us` (or `µs`) and decimal fractions (`1.5s`).
 pub fn parse_time_ns(text: &str) -> Option<u64> {
     let (number, suffix) = split_number(text);
     let unit_ns = match suffix.to_ascii_lowercase().as_str() {
-        "us" => 1_000,
+        // The micro sign and the Greek letter look the same.
+        "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
         "ms" => 1_000_000,
         "" | "s" => NS_PER_S,
         "m" => 60 * NS_PER_S,
@@ -57,6 +58,32 @@ pub fn parse_time_ns(text: &str) -> Option<u64> {
     let whole_ns = whole.parse::<u64>().ok()?.checked_mul(unit_ns)?;
     let fraction_ns = fraction.parse::<u128>().ok()? * u128::from(unit_ns) / 10u128.pow(fraction.len() as u32);
     whole_ns.checked_add(u64::try_from(fraction_ns).ok()?)
+}
+
+/// A number of bytes with its unit, of powers of 1000 (`200MB`) or of 1024 (`200MiB`), in either case.
+pub fn parse_bytes(text: &str) -> Option<f64> {
+    let (number, suffix) = split_number(text);
+    let suffix = suffix.to_ascii_lowercase();
+    let (scale, prefix) = match (suffix.strip_suffix("ib"), suffix.strip_suffix('b')) {
+        (Some(prefix), _) if !prefix.is_empty() => (1024.0, prefix),
+        (_, Some(prefix)) => (1000.0, prefix),
+        _ => return None,
+    };
+    let power = match prefix {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    Some(parse_rate(number)? * f64::powi(scale, power))
+}
+
+/// A share of a hundred, as per cent: `0.1%`.
+pub fn parse_percent(text: &str) -> Option<f64> {
+    let percent = text.trim().strip_suffix('%')?.trim().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent)
 }
 
 /// Splits into the number and its suffix; blanks may stand before the number and on either side of the suffix. A sign
@@ -182,6 +209,8 @@ mod tests {
             ("500ms", 500_000_000),
             ("1.5s", 1_500_000_000),
             ("250us", 250_000),
+            ("250 µs", 250_000),
+            ("250 μs", 250_000),
             ("0.25", 250_000_000),
         ];
         for (text, expected) in cases {
@@ -189,6 +218,25 @@ mod tests {
         }
         for text in ["", "s", "1sec", "-1", "1.s", "1..5s", "0x4", "1e3", "99999999999999h", "1.5.5s"] {
             assert_eq!(parse_time_ns(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_take_units_of_both_kinds() {
+        let cases = [("200MB", 200e6), ("200 MiB", 200.0 * 1048576.0), ("1.5gib", 1.5 * 1073741824.0), ("512B", 512.0)];
+        for (text, expected) in cases {
+            assert_eq!(parse_bytes(text), Some(expected), "{text}");
+        }
+        for text in ["", "200", "200M", "ib", "5ib", "MB", "-1MB", "1kMB", "1.MB", "nanB"] {
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_is_from_none_to_all() {
+        assert_eq!(["0%", "0.1 %", "100%"].map(parse_percent), [0.0, 0.1, 100.0].map(Some));
+        for text in ["", "%", "5", "101%", "-1%", "nan%", "x%"] {
+            assert_eq!(parse_percent(text), None, "{text}");
         }
     }
 

@@ -36,6 +36,51 @@ pub enum Upstream {
     Discontinued,
 }
 
+/// What can be said of a stack's libraries together, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamState {
+    /// Each has had a release in the last 12 months.
+    Active,
+    /// Some have not.
+    Partly,
+    /// None has.
+    Dormant,
+    /// Upstream asks not to be used any more.
+    Discontinued,
+    /// There is no library of others.
+    None,
+}
+
+impl UpstreamState {
+    /// The words for them, as [`UpstreamState::word`] says them.
+    pub const WORDS: [&'static str; 5] = ["active", "partly", "dormant", "discontinued", "none"];
+
+    /// Of a stack, by the rule of the cards; none where nothing was measured.
+    pub fn of(stack: &StackMeta) -> Option<Self> {
+        let card = stack.card.as_ref()?;
+        let libraries = card.ownership.as_ref().map(|ownership| ownership.libraries.as_slice());
+        // What upstream says of itself needs no measuring.
+        let is_known = card.upstream.is_some() || libraries.is_some();
+        is_known.then(|| Self::of_libraries(card.upstream, libraries.unwrap_or_default()))
+    }
+
+    fn of_libraries(upstream: Option<Upstream>, libraries: &[Library]) -> Self {
+        let active = libraries.iter().filter(|library| is_active(library)).count();
+        match (upstream, libraries.len(), active) {
+            (Some(Upstream::Discontinued), ..) => Self::Discontinued,
+            (None, 0, _) => Self::None,
+            (None, all, active) if all == active => Self::Active,
+            (None, _, 0) => Self::Dormant,
+            (None, ..) => Self::Partly,
+        }
+    }
+
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
 /// One line of a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -81,6 +126,15 @@ pub fn how(stack: &StackMeta, mode: Mode) -> &'static str {
     }
 }
 
+/// The state of a stack's libraries as its card says it; none where nothing was measured.
+pub fn upstream(stack: &StackMeta) -> Option<String> {
+    let card = stack.card.as_ref()?;
+    match &card.ownership {
+        Some(ownership) => Some(state(card.upstream, &ownership.libraries)),
+        None => card.upstream.map(|upstream| declared(upstream).to_owned()),
+    }
+}
+
 fn role(role: Role) -> &'static str {
     match role {
         Role::Stack => "stack",
@@ -92,11 +146,12 @@ fn role(role: Role) -> &'static str {
 
 fn ownership(card: &Card) -> Vec<Line> {
     let line = |label, text: String| Line { label, text };
+    let notes = if card.upstream.is_some() { " (see the notes)" } else { "" };
     let Some(ownership) = &card.ownership else {
-        let state = card.upstream.map(|upstream| line("upstream", declared(upstream).to_owned()));
+        let state = card.upstream.map(|upstream| line("upstream", format!("{}{notes}", declared(upstream))));
         return state.into_iter().chain([line("ownership", NOT_MEASURED.to_owned())]).collect();
     };
-    let mut lines = vec![line("upstream", state(card.upstream, &ownership.libraries))];
+    let mut lines = vec![line("upstream", state(card.upstream, &ownership.libraries) + notes)];
     lines.extend(ownership.libraries.iter().map(|library| line("library", release(library))));
     let crates = ownership.crates;
     let of_ours = format!("{} from the registry and {} of this workspace", crates.registry, crates.workspace);
@@ -117,7 +172,7 @@ fn ownership(card: &Card) -> Vec<Line> {
 
 fn declared(upstream: Upstream) -> &'static str {
     match upstream {
-        Upstream::Discontinued => "discontinued by its authors (see the notes)",
+        Upstream::Discontinued => "discontinued by its authors",
     }
 }
 
@@ -129,15 +184,14 @@ fn is_active(library: &Library) -> bool {
 
 /// The state of all libraries together, by that rule unless upstream says more.
 fn state(upstream: Option<Upstream>, libraries: &[Library]) -> String {
-    if let Some(upstream) = upstream {
-        return declared(upstream).to_owned();
-    }
     let dormant: Vec<&str> = libraries.iter().filter(|l| !is_active(l)).map(|l| l.name.as_str()).collect();
-    match (libraries.len(), dormant.len()) {
-        (0, _) => "no library of others".to_owned(),
-        (_, 0) => "active".to_owned(),
-        (all, some) if all == some => format!("dormant: no release of {} in 12 months", dormant.join(", ")),
-        _ => format!("active but for {} (no release in 12 months)", dormant.join(", ")),
+    let dormant = dormant.join(", ");
+    match UpstreamState::of_libraries(upstream, libraries) {
+        UpstreamState::None => "no library of others".to_owned(),
+        UpstreamState::Active => "active".to_owned(),
+        UpstreamState::Partly => format!("active but for {dormant} (no release in 12 months)"),
+        UpstreamState::Dormant => format!("dormant: no release of {dormant} in 12 months"),
+        UpstreamState::Discontinued => declared(Upstream::Discontinued).to_owned(),
     }
 }
 
@@ -229,6 +283,8 @@ mod tests {
         assert_eq!(text(&some, "upstream").unwrap(), "active but for b (no release in 12 months)");
         let all = measured(&[library("a", 0), library("b", 0)]);
         assert_eq!(text(&all, "upstream").unwrap(), "dormant: no release of a, b in 12 months");
+        let words = [&measured(&[library("a", 1)]), &some, &all, &measured(&[])].map(UpstreamState::of);
+        assert_eq!(words.map(|state| state.unwrap().word()), ["active", "partly", "dormant", "none"]);
     }
 
     #[test]
@@ -236,6 +292,7 @@ mod tests {
         let mut stack = measured(&[library("a", 3)]);
         stack.card.as_mut().unwrap().upstream = Some(Upstream::Discontinued);
         assert!(text(&stack, "upstream").unwrap().starts_with("discontinued"));
+        assert_eq!(UpstreamState::of(&stack), Some(UpstreamState::Discontinued));
     }
 
     #[test]

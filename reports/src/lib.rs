@@ -18,6 +18,7 @@
 //! - [`repeat`]: two runs of the same, and whether they say the same.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
 //! - [`page`]: a run as one HTML file.
+//! - [`pick`]: which stacks meet a need, and what the others lack.
 //! - [`card`]: what a reader should know of a stack besides its figures; [`ownership`] is the measured part of it.
 //! - [`format`]: how they are drawn; [`number`] is how figures are written.
 //! - [`splice`]: the newest table, put into a document between two comments.
@@ -40,6 +41,7 @@ pub mod number;
 pub mod ownership;
 pub mod page;
 pub mod panel;
+pub mod pick;
 pub mod places;
 pub mod repeat;
 pub mod row;

@@ -51,13 +51,22 @@ pub fn wall_time(seconds: f64) -> String {
 
 /// Bytes in binary units.
 pub fn bytes(value: f64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (value / 1024.0, UNITS[0]);
-    for next in &UNITS[1..] {
+    scaled(value, 1024.0, ["KiB", "MiB", "GiB", "TiB"])
+}
+
+/// Bytes in decimal units.
+pub fn decimal_bytes(value: f64) -> String {
+    scaled(value, 1000.0, ["kB", "MB", "GB", "TB"])
+}
+
+/// In the first unit in which it is below 1,000, each so many times the one before.
+fn scaled(value: f64, scale: f64, units: [&str; 4]) -> String {
+    let (mut value, mut unit) = (value / scale, units[0]);
+    for next in &units[1..] {
         if value < 999.5 {
             break;
         }
-        (value, unit) = (value / 1024.0, next);
+        (value, unit) = (value / scale, next);
     }
     format!("{} {unit}", significant(value))
 }
@@ -114,6 +123,7 @@ mod tests {
     fn bytes_are_shown_in_binary_units() {
         assert_eq!(bytes(12.34 * 1024.0 * 1024.0), "12.3 MiB");
         assert_eq!(bytes(1000.0 * 1024.0 * 1024.0), "0.98 GiB");
+        assert_eq!([decimal_bytes(31_234_567.0), decimal_bytes(512.0)], ["31.2 MB", "0.51 kB"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
 //!
 //! # Layout
-//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`]: the verbs.
+//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`], [`pick`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`setup`]: what every verb that measures begins with.
@@ -34,6 +34,7 @@ pub mod list;
 pub mod listeners;
 pub mod machine;
 pub mod meta;
+pub mod pick;
 pub mod placement;
 pub mod plan;
 pub mod process;

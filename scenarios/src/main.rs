@@ -14,12 +14,14 @@ use stackbench::{
     guard,
     interrupt::{EXIT_INTERRUPTED, Interrupted},
     list::{self, ListArgs},
+    pick::{self, PickArgs},
     run::{self, Ended, RunArgs},
     say,
 };
 use stackbench_reports::{RunDir, format, repeat::Repeat, splice};
 
-/// Some row failed, some search did not converge, some stack does not conform, or the machine is not fit for a long run.
+/// Some row failed, some search did not converge, some stack does not conform, the machine is not fit for a long run, or
+/// no stack is known to meet a need.
 const EXIT_FAILED: u8 = 1;
 /// The command line, a file or the machine is not fit for what was asked. Rows measured before that shows are kept.
 const EXIT_USAGE: u8 = 2;
@@ -58,6 +60,8 @@ enum Verb {
         #[arg(long, value_name = "FILE", conflicts_with = "format")]
         splice: Option<PathBuf>,
     },
+    /// Which stacks of a run meet a need, by how much, at what cost, and what the others lack
+    Pick(PickArgs),
     /// Hold two runs of the same on one machine against each other: do they say the same?
     Repeat {
         /// The run directory of the first
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Verb::List(args) => list::list(&args).map(|()| 0),
         Verb::Doctor(args) => doctor::doctor(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::Report { dir, format, splice } => report(&dir, format.as_deref(), splice.as_deref()).map(|()| 0),
+        Verb::Pick(args) => pick::pick(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::Repeat { first, second } => repeat(&first, &second).map(|()| 0),
         Verb::Guard { token } => {
             guard::main(&token);

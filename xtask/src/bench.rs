@@ -69,6 +69,11 @@ pub fn doctor(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["doctor".into()].iter().chain(options))
 }
 
+/// `bench-pick`.
+pub fn pick(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["pick".into()].iter().chain(options))
+}
+
 /// `bench-report`.
 pub fn report(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["report".into()].iter().chain(options))

@@ -47,6 +47,7 @@ const VERBS: &[Verb] = &[
     ("bench-everything", "every scenario file there is", bench::everything),
     ("check-all", "verify every stack against the contract", bench::check),
     ("bench-doctor", "what about this machine will spoil figures, and how to mend it", bench::doctor),
+    ("bench-pick", "which stacks of a run meet a --need, and what the others lack", bench::pick),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),
     ("ownership", "measure what each stack costs to own: crates, cold build, size, upstream", ownership::ownership),
     ("compare-clients", "the self-test's traps on other load generators, as Markdown", clients::compare),

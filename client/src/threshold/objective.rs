@@ -1,7 +1,7 @@
 //! Objectives: conditions that must hold. A search for the highest rate goes up from where they do, so that only upper
 //! limits make one, and only such as some runs keep and others do not.
 
-use super::{Comparison, Metric, Threshold, parse_one, refusal};
+use super::{Metric, Threshold, leave_nothing, parse_one, refusal};
 
 /// Reads an objective: conditions that must hold, each turned into the one that breaks it. `flag` is who asks.
 ///
@@ -11,8 +11,8 @@ use super::{Comparison, Metric, Threshold, parse_one, refusal};
 pub fn parse_objective(flag: &str, list: &str) -> Result<Vec<Threshold>, String> {
     let one = |text: &str| parse_one(text).ok_or_else(|| refusal(flag, text));
     let demanded: Vec<Threshold> = list.split(',').map(|text| one(text.trim())).collect::<Result<_, _>>()?;
-    for condition in &demanded {
-        possible(condition).map_err(|why| format!("{flag} '{}': {why}", condition.text))?;
+    for Threshold { text, metric, comparison, limit } in &demanded {
+        comparison.possible(*limit, metric.range()).map_err(|why| format!("{flag} '{text}': {why}"))?;
     }
     compatible(&demanded).map_err(|why| format!("{flag}: {why}"))?;
     for condition in &demanded {
@@ -21,19 +21,21 @@ pub fn parse_objective(flag: &str, list: &str) -> Result<Vec<Threshold>, String>
     Ok(demanded.into_iter().map(|one| Threshold { comparison: one.comparison.opposite(), ..one }).collect())
 }
 
-/// Refuses what no run keeps, and what every run keeps.
-fn possible(condition: &Threshold) -> Result<(), &'static str> {
-    let (limit, (least, most)) = (condition.limit, condition.metric.range());
-    let (is_impossible, is_certain) = match condition.comparison {
-        Comparison::Below => (limit <= least, limit > most),
-        Comparison::AtMost => (limit < least, limit >= most),
-        Comparison::Above => (limit >= most, limit < least),
-        Comparison::AtLeast => (limit > most, limit <= least),
+/// Whether every run that keeps the first objective keeps the second as well. One that says nothing of errors allows none.
+pub fn implies(first: &[Threshold], second: &[Threshold]) -> bool {
+    let allows_errors = |objective: &[Threshold]| objective.iter().any(Threshold::is_of_errors);
+    let is_kept = |demanded: &Threshold| {
+        let allows_none = demanded.is_of_errors() && !allows_errors(first);
+        allows_none || first.iter().any(|kept| demanded.metric.never_exceeds(kept.metric) && kept.is_tighter(demanded))
     };
-    match (is_impossible, is_certain) {
-        (true, _) => Err("nothing can meet this; give a limit that a good run keeps"),
-        (_, true) => Err("everything meets this; give a limit that a bad run breaks, or leave it out"),
-        _ => Ok(()),
+    second.iter().all(is_kept) && (allows_errors(second) || !allows_errors(first))
+}
+
+impl Threshold {
+    /// Whether an upper limit leaves no more than another. Each is given by what breaks it.
+    fn is_tighter(&self, other: &Self) -> bool {
+        let allows_limit = |one: &Self| !one.comparison.holds(one.limit, one.limit);
+        self.limit < other.limit || (self.limit == other.limit && (allows_limit(other) || !allows_limit(self)))
     }
 }
 
@@ -41,9 +43,8 @@ fn possible(condition: &Threshold) -> Result<(), &'static str> {
 fn compatible(demanded: &[Threshold]) -> Result<(), String> {
     let (upper, lower): (Vec<_>, Vec<_>) = demanded.iter().partition(|one| one.comparison.sets_upper_limit());
     for (below, above) in upper.iter().flat_map(|below| lower.iter().map(move |above| (below, above))) {
-        let is_strict = below.comparison == Comparison::Below || above.comparison == Comparison::Above;
-        let leaves_nothing = above.limit > below.limit || (above.limit == below.limit && is_strict);
-        if above.metric.never_exceeds(below.metric) && leaves_nothing {
+        let limits = ((below.comparison, below.limit), (above.comparison, above.limit));
+        if above.metric.never_exceeds(below.metric) && leave_nothing(limits.0, limits.1) {
             return Err(format!("'{}' and '{}' contradict each other; leave one out", below.text, above.text));
         }
     }
@@ -83,7 +84,7 @@ impl Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Comparison, *};
 
     fn refused(list: &str) -> String {
         parse_objective("--objective", list).expect_err(list)
@@ -131,6 +132,32 @@ mod tests {
         assert!(refused("p99>5ms").contains("--objective 'p99>5ms': an objective says what must not be exceeded"));
         for list in ["rate>=1k", "p99<20ms,rate<5k"] {
             assert!(refused(list).contains("the rate is what is searched for"), "{list}: {}", refused(list));
+        }
+    }
+    #[test]
+    fn an_objective_implies_what_its_own_limits_leave_no_room_for() {
+        let implied = |first: &str, second: &str| {
+            let [first, second] = [first, second].map(|list| parse_objective("--objective", list).unwrap());
+            implies(&first, &second)
+        };
+        for (first, second) in [
+            ("p99<20ms", "p99<20ms"),
+            ("p99<20ms", "p99<=20ms"),
+            ("p99<20ms", "p50<30ms"),
+            ("max<20ms", "p99<20ms,mean<20ms"),
+            ("p99<20ms", "p99<20ms,errors<0.1%"),
+            ("p99<20ms,errors<0.1%", "errors<1%"),
+        ] {
+            assert!(implied(first, second), "{first} implies {second}");
+        }
+        for (first, second) in [
+            ("p99<=20ms", "p99<20ms"),
+            ("p50<20ms", "p99<20ms"),
+            ("p99<20ms,errors<0.1%", "p99<20ms"),
+            ("errors<1%", "errors<0.1%"),
+            ("p99<30ms", "p99<20ms"),
+        ] {
+            assert!(!implied(first, second), "{first} does not imply {second}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod curves;
 mod headline;
 mod json;
 mod markdown;
+pub mod pick;
 mod published;
 pub mod repeat;
 mod summary;

@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod harness;
 mod interruption;
+mod pick;
 mod rates;
 mod repeats;
 mod reports;
