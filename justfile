@@ -60,6 +60,10 @@ bench-reports *options:
 report dir="reports/latest" *options:
     cargo bench-report "$@"
 
+# hold a run directory against a baseline, cell by cell; --threshold 5% makes a regression an error
+compare *options:
+    cargo bench-compare "$@"
+
 # format the tree
 fmt:
     cargo fmt --all

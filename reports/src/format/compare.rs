@@ -1,0 +1,114 @@
+//! Two runs, cell by cell: for a terminal and in Markdown.
+
+use super::{
+    markdown::bullets,
+    terminal::{drawn, empty_grid, wrapped},
+};
+
+mod sheet;
+mod words;
+
+pub use sheet::{Gate, Grid, Heads, Row, Section, Sheet, Tone};
+
+/// A way to draw a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For a terminal of 120 columns.
+    Terminal,
+    /// GitHub's Markdown.
+    Markdown,
+}
+
+/// Formats by the names that command lines use.
+pub const FORMATS: &[(&str, Format)] = &[("text", Format::Terminal), ("md", Format::Markdown)];
+
+impl Format {
+    /// The format of a name of [`FORMATS`].
+    pub fn named(name: &str) -> Option<Self> {
+        FORMATS.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// Draws a comparison.
+    pub fn draw(self, sheet: &Sheet) -> String {
+        match self {
+            Self::Terminal => terminal(sheet),
+            Self::Markdown => markdown(sheet),
+        }
+    }
+}
+
+fn terminal(sheet: &Sheet) -> String {
+    let mut text = format!("{}\n{}\n", sheet.title, "═".repeat(sheet.title.chars().count()));
+    for alarm in &sheet.alarms {
+        text.push_str(&format!("{}\n", wrapped("!! ", alarm)));
+    }
+    sheet.facts.iter().for_each(|fact| text.push_str(&wrapped("", fact)));
+    for section in &sheet.sections {
+        text.push_str(&format!("\n{}\n{}\n", section.title, "─".repeat(section.title.chars().count())));
+        section.lines.iter().for_each(|line| text.push_str(&wrapped("- ", line)));
+        for grid in &section.grids {
+            let title = if grid.title.is_empty() { String::new() } else { format!("\n{}\n", grid.title) };
+            text.push_str(&format!("{title}{}", lines(grid)));
+            grid.notes.iter().for_each(|note| text.push_str(&wrapped("  ", note)));
+        }
+    }
+    text.push('\n');
+    sheet.reading.iter().for_each(|line| text.push_str(&wrapped("", line)));
+    text
+}
+
+fn lines(grid: &Grid) -> String {
+    let mut cells = empty_grid();
+    cells.set_header(&grid.columns);
+    for row in &grid.rows {
+        cells.add_row(&row.cells);
+    }
+    drawn(cells, grid.figures.clone())
+}
+
+fn markdown(sheet: &Sheet) -> String {
+    let mut text = format!("# {}\n\n", sheet.title);
+    for alarm in &sheet.alarms {
+        text.push_str(&format!("> **Mind:** {alarm}\n\n"));
+    }
+    bullets(&mut text, sheet.facts.iter().map(String::as_str));
+    for section in &sheet.sections {
+        text.push_str(&format!("## {}\n\n", section.title));
+        if !section.lines.is_empty() {
+            bullets(&mut text, section.lines.iter().map(String::as_str));
+        }
+        section.grids.iter().for_each(|grid| table(&mut text, grid));
+    }
+    text.push_str("## How to read this\n\n");
+    bullets(&mut text, sheet.reading.iter().map(String::as_str));
+    text.truncate(text.trim_end().len());
+    text + "\n"
+}
+
+fn table(text: &mut String, grid: &Grid) {
+    let row = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    if !grid.title.is_empty() {
+        text.push_str(&format!("### {}\n\n", grid.title));
+    }
+    text.push_str(&row(&grid.columns));
+    let rules = (0..grid.columns.len()).map(|index| if grid.figures.contains(&index) { "--:|" } else { ":--|" });
+    text.push_str(&format!("|{}\n", rules.collect::<String>()));
+    for line in &grid.rows {
+        // Nobody sorts out colours in Markdown: what differs is set in bold.
+        let mut cells = line.cells.clone();
+        if let Some(verdict) = cells.last_mut().filter(|_| line.tone != Tone::Plain) {
+            *verdict = format!("**{verdict}**");
+        }
+        text.push_str(&row(&cells));
+    }
+    text.push('\n');
+    if !grid.notes.is_empty() {
+        bullets(text, grid.notes.iter().map(String::as_str));
+    }
+}
+
+#[cfg(test)]
+mod tests;
