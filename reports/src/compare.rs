@@ -12,6 +12,8 @@
 //! - `regression`: what is worse beyond a threshold.
 //! - [`searches`]: two searches for capacity.
 
+use std::collections::BTreeSet;
+
 use crate::{
     dir::Run,
     noise::Noise,
@@ -72,6 +74,20 @@ pub struct Comparison {
     /// How many comparisons rest on intervals.
     intervals: usize,
 }
+
+/// What most stacks did alike.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CommonMove {
+    /// Median of the ratios of cost, of the new run over the baseline.
+    pub times: f64,
+    /// Over so many cells …
+    pub cells: usize,
+    /// … of so many stacks.
+    pub stacks: usize,
+}
+
+/// Of fewer stacks a median is one stack's own ratio.
+const COMMON_STACKS_MIN: usize = 3;
 
 /// The cells of one scenario, request, mode and step.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,6 +166,23 @@ impl Comparison {
     pub fn ranges(&self) -> (usize, f64) {
         let apart = |[a, b]: &[usize; 2]| stats::chance::ranges_apart(*a, *b) / 2.0;
         (self.ranges.len(), self.ranges.iter().map(apart).sum())
+    }
+
+    /// By how much cost moved in most cells at once; none where it moved by no more than the noise floor, or where too few
+    /// stacks are there to tell a common move from their own.
+    pub fn common_move(&self) -> Option<CommonMove> {
+        let of_cell = |cell: &ComparedCell| {
+            let line = cell.lines.iter().find(|line| line.quantity == Quantity::Cpu)?;
+            Some(line.ratio.filter(|_| line.finding.is_judged())?.times)
+        };
+        let moved = self.cells().filter(|cell| cell.role == Role::Stack);
+        let moved: Vec<(&str, f64)> = moved.filter_map(|cell| Some((cell.stack.as_str(), of_cell(cell)?))).collect();
+        let stacks = moved.iter().map(|(stack, _)| stack).collect::<BTreeSet<_>>().len();
+        let mut ratios: Vec<f64> = moved.iter().map(|(_, times)| *times).collect();
+        ratios.sort_by(f64::total_cmp);
+        let times = stats::median(&ratios).filter(|_| stacks >= COMMON_STACKS_MIN)?;
+        let is_notable = ground::is_notable(times, floor(&self.noise, Quantity::Cpu));
+        is_notable.then_some(CommonMove { times, cells: ratios.len(), stacks })
     }
 
     /// The p-values of all intervals are corrected together, so every one of them has to be known before the first cell is

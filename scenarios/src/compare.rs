@@ -1,14 +1,16 @@
 //! `stackbench compare`: two runs, cell by cell.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use stackbench_reports::{
     Capacity, Run, RunDir, capacity,
     compare::{Comparison, Machines, Options, QUANTITIES, Quantity, Regression, searches::ComparedSearches},
-    format::compare::{FORMATS, Format, Gate, Heads, Sheet},
-    number,
+    format::compare::{FORMATS, Format, Gate, Heads, Sheet, share},
 };
 
 use crate::{say, units::parse_share};
@@ -30,7 +32,7 @@ pub struct CompareArgs {
     /// Compare all the same where machine, store or placement are not the same, and say so
     #[arg(long)]
     pub across_machines: bool,
-    /// How to print it: text or md
+    /// How to print it: text, md or html
     #[arg(long, value_name = "NAME", value_parser = format, default_value = "text")]
     pub format: Format,
 }
@@ -119,14 +121,14 @@ fn outcome(threshold: Option<f64>, regressions: &[Regression], judged: usize) ->
         );
         return Ok(Outcome::Fine);
     }
-    for regression in regressions {
-        eprintln!("regression: {}", regression.words());
-    }
+    let stacks: BTreeSet<&str> = regressions.iter().map(|regression| regression.stack.as_str()).collect();
     let count = match regressions.len() {
         1 => "1 regression".to_owned(),
         many => format!("{many} regressions"),
     };
-    eprintln!("stackbench: {count} beyond --threshold {}%", number::percent(threshold));
+    let stacks = stacks.into_iter().collect::<Vec<_>>().join(", ");
+    // The output names each; whoever sends that elsewhere still sees which stacks.
+    eprintln!("stackbench: {count} beyond --threshold {}: {stacks}", share(threshold));
     Ok(Outcome::Regressed)
 }
 
@@ -187,7 +189,7 @@ mod tests {
         let error = parsed("--figure speed").unwrap_err();
         assert!(error.contains("--figure") && error.contains("cpu, rate, p99, rss"), "{error}");
         let error = parsed("--format pdf").unwrap_err();
-        assert!(error.contains("--format") && error.contains("text, md"), "{error}");
+        assert!(error.contains("--format") && error.contains("text, md, html"), "{error}");
     }
 
     #[test]

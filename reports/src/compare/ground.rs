@@ -200,6 +200,11 @@ fn hash(hash: Option<&str>) -> String {
     hash.map_or_else(|| "not known".to_owned(), |hash| hash.get(..12).unwrap_or(hash).to_owned())
 }
 
+/// Whether the machine, or all stacks together, changed by more than the noise floor, a log-ratio.
+pub fn is_notable(times: f64, floor: Option<f64>) -> bool {
+    times.ln().abs() > floor.unwrap_or(SPEED_ALIKE)
+}
+
 /// How fast the machine itself was, by the fixed piece of work beside each trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
@@ -218,7 +223,7 @@ impl Speed {
             stats::median(&took_ms).filter(|ms| *ms > 0.0)
         });
         let took_ms = [a?, b?];
-        let is_notable = (took_ms[1] / took_ms[0]).ln().abs() > floor.unwrap_or(SPEED_ALIKE);
+        let is_notable = is_notable(took_ms[1] / took_ms[0], floor);
         Some(Self { took_ms, is_notable })
     }
 

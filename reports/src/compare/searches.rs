@@ -149,11 +149,18 @@ fn finding([a, b]: [&Search; 2], unlike: Option<String>) -> Finding {
     }
     // As among the stacks of one table: a bound that two have in common tells them apart.
     if b.carries_least() >= a.carries_most() {
-        Finding::Better
-    } else if a.carries_least() >= b.carries_most() {
-        Finding::Worse
-    } else {
-        Finding::WithinNoise
+        return Finding::Better;
+    }
+    if a.carries_least() >= b.carries_most() {
+        return Finding::Worse;
+    }
+    let upper = |search: &Search| search.upper_per_sec.unwrap_or(f64::INFINITY);
+    let limited = [(upper(a) <= b.carries_least(), "A"), (upper(b) <= a.carries_least(), "B")];
+    match limited.into_iter().find(|(is_below, _)| *is_below) {
+        Some((_, name)) => Finding::NotComparable(format!(
+            "the upper bound in {name} was set by client or store, and the stack may carry more"
+        )),
+        None => Finding::WithinNoise,
     }
 }
 
@@ -218,7 +225,8 @@ mod tests {
         let mut limited = around("tokio", 500.0, 525.0);
         limited.upper_set_by = Some(SetBy::Client);
         let compared = compare(vec![around("tokio", 900.0, 945.0)], vec![limited]);
-        assert_eq!(compared.searches[0].finding, Finding::WithinNoise);
+        let Finding::NotComparable(why) = &compared.searches[0].finding else { panic!("it was compared") };
+        assert!(why.starts_with("the upper bound in B was set by client or store"), "{why}");
     }
 
     #[test]

@@ -88,8 +88,14 @@ fn unsound(pair: &Pair, quantity: Quantity) -> Option<String> {
         false => quantity.ranks(cell.verdict),
     };
     let forbidden = named(pair).filter(|(side, _)| !allows(&side.named.cell));
-    let verdicts: Vec<String> =
-        forbidden.map(|(side, name)| format!("{} in {name}", table::verdict_word(side.named.cell.verdict))).collect();
+    let verdicts: Vec<String> = forbidden
+        .map(|(side, name)| {
+            let Cell { verdict, reason, .. } = &side.named.cell;
+            // What a stack did wrong is told at once; why others set its pace, the reports say.
+            let why = if is_broken(*verdict) { format!(" ({})", table::one_line(reason)) } else { String::new() };
+            format!("{} in {name}{why}", table::verdict_word(*verdict))
+        })
+        .collect();
     if !verdicts.is_empty() {
         return Some(verdicts.join(" and "));
     }

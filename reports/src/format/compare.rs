@@ -1,14 +1,17 @@
-//! Two runs, cell by cell: for a terminal and in Markdown.
+//! Two runs, cell by cell: for a terminal, in Markdown and as a page.
 
 use super::{
     markdown::bullets,
     terminal::{drawn, empty_grid, wrapped},
 };
 
+use crate::page;
+
 mod sheet;
 mod words;
 
 pub use sheet::{Gate, Grid, Heads, Row, Section, Sheet, Tone};
+pub use words::share;
 
 /// A way to draw a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +20,12 @@ pub enum Format {
     Terminal,
     /// GitHub's Markdown.
     Markdown,
+    /// One page for a browser.
+    Html,
 }
 
 /// Formats by the names that command lines use.
-pub const FORMATS: &[(&str, Format)] = &[("text", Format::Terminal), ("md", Format::Markdown)];
+pub const FORMATS: &[(&str, Format)] = &[("text", Format::Terminal), ("md", Format::Markdown), ("html", Format::Html)];
 
 impl Format {
     /// The format of a name of [`FORMATS`].
@@ -33,6 +38,7 @@ impl Format {
         match self {
             Self::Terminal => terminal(sheet),
             Self::Markdown => markdown(sheet),
+            Self::Html => page::compare::draw(sheet),
         }
     }
 }
@@ -69,25 +75,44 @@ fn lines(grid: &Grid) -> String {
 fn markdown(sheet: &Sheet) -> String {
     let mut text = format!("# {}\n\n", sheet.title);
     for alarm in &sheet.alarms {
-        text.push_str(&format!("> **Mind:** {alarm}\n\n"));
+        text.push_str(&format!("> **Mind:** {}\n\n", harmless(alarm)));
     }
-    bullets(&mut text, sheet.facts.iter().map(String::as_str));
+    lines_of(&mut text, &sheet.facts);
     for section in &sheet.sections {
         text.push_str(&format!("## {}\n\n", section.title));
         if !section.lines.is_empty() {
-            bullets(&mut text, section.lines.iter().map(String::as_str));
+            lines_of(&mut text, &section.lines);
         }
         section.grids.iter().for_each(|grid| table(&mut text, grid));
     }
     text.push_str("## How to read this\n\n");
-    bullets(&mut text, sheet.reading.iter().map(String::as_str));
+    lines_of(&mut text, &sheet.reading);
     text.truncate(text.trim_end().len());
     text + "\n"
 }
 
+fn lines_of(text: &mut String, lines: &[String]) {
+    let lines: Vec<String> = lines.iter().map(|line| harmless(line)).collect();
+    bullets(text, lines.iter().map(String::as_str));
+}
+
+/// What begins like a tag would not be shown: names of folders and the last words of a server that failed may.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        let is_tag = |next: &char| next.is_ascii_alphabetic() || matches!(next, '/' | '!' | '?');
+        if character == '<' && rest.peek().is_some_and(is_tag) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
 fn table(text: &mut String, grid: &Grid) {
     let row = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        let cells: Vec<String> = cells.iter().map(|cell| harmless(cell).replace('|', "\\|")).collect();
         format!("| {} |\n", cells.join(" | "))
     };
     if !grid.title.is_empty() {
@@ -106,7 +131,7 @@ fn table(text: &mut String, grid: &Grid) {
     }
     text.push('\n');
     if !grid.notes.is_empty() {
-        bullets(text, grid.notes.iter().map(String::as_str));
+        lines_of(text, &grid.notes);
     }
 }
 

@@ -89,3 +89,19 @@ fn one_run_twice_is_compared_and_called_that() {
     assert_eq!(cpu(&comparison, "tokio"), Finding::WithinNoise);
     assert_eq!(compare(&run, &run_of(1, 8, &[row("tokio", 30.0)])).basis.one_run, None);
 }
+
+#[test]
+fn what_most_stacks_did_alike_is_told_and_what_one_did_is_not() {
+    let field = |times: [f64; 4]| {
+        let stacks = ["may", "tokio", "smol", "compio"].into_iter().zip(times);
+        stacks.map(|(stack, times)| row(stack, 30.0 * times)).collect::<Vec<_>>()
+    };
+    let moved = |times: [f64; 4]| compare(&run_of(0, 8, &field([1.0; 4])), &run_of(1, 8, &field(times))).common_move();
+    let together = moved([1.2, 1.15, 1.1, 1.3]).unwrap();
+    assert!((together.times - 1.175).abs() < 0.02, "{together:?}");
+    assert_eq!((together.cells, together.stacks), (4, 4));
+    assert!(moved([0.8, 0.8, 0.85, 1.0]).unwrap().times < 0.85);
+    assert_eq!(moved([1.3, 1.0, 1.0, 1.0]), None);
+    let two = |nth: u32, us: f64| run_of(nth, 8, &[row("may", us), row("tokio", us)]);
+    assert_eq!(compare(&two(0, 30.0), &two(1, 39.0)).common_move(), None, "two stacks are no field");
+}

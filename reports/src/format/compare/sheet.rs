@@ -21,7 +21,7 @@ pub struct Sheet {
     pub title: String,
     /// What a reader has to know before the first figure.
     pub alarms: Vec<String>,
-    /// Which runs these are, and what changed between them.
+    /// Which runs these are.
     pub facts: Vec<String>,
     /// The comparison itself.
     pub sections: Vec<Section>,
@@ -107,12 +107,13 @@ impl Sheet {
             lines: Vec::new(),
             grids: comparison.questions.iter().flat_map(grids).collect(),
         };
-        let sections = [Some(summary), Some(differing), gate.map(regressions), Some(cells)];
+        let changed = changed(&comparison.basis);
+        let sections = [Some(changed), Some(summary), Some(differing), gate.map(regressions), Some(cells)];
         Self {
             title: "stackbench: two runs, cell by cell".to_owned(),
             sections: sections.into_iter().flatten().collect(),
             reading: words::reading(comparison),
-            ..head(&comparison.basis, heads, words::noise(comparison))
+            ..head(&comparison.basis, heads, words::common_move(comparison), words::noise(comparison))
         }
     }
 
@@ -120,25 +121,30 @@ impl Sheet {
     pub fn of_searches(compared: &ComparedSearches, heads: Heads, gate: Option<Gate>) -> Self {
         let lines = words::missing(&compared.basis.one_run_only);
         let bounds = Section { title: "Search by search".to_owned(), lines, grids: vec![bounds(&compared.searches)] };
-        let sections = [gate.map(regressions), Some(bounds)];
+        let sections = [Some(changed(&compared.basis)), gate.map(regressions), Some(bounds)];
         Self {
             title: format!("stackbench: two searches for capacity at `{}`", compared.objective),
             sections: sections.into_iter().flatten().collect(),
             reading: words::reading_searches(),
-            ..head(&compared.basis, heads, Vec::new())
+            ..head(&compared.basis, heads, None, Vec::new())
         }
     }
 }
 
-fn head(basis: &Basis, heads: Heads, noise: Vec<String>) -> Sheet {
-    let facts = words::runs(heads).into_iter().chain(words::changed(&basis.changed)).chain(words::speed(basis));
+/// What stands above every comparison; `moved` is what a reader has to know beyond what the runs stand on.
+fn head(basis: &Basis, heads: Heads, moved: Option<String>, noise: Vec<String>) -> Sheet {
     Sheet {
         title: String::new(),
-        facts: facts.chain(noise).collect(),
-        alarms: words::alarms(basis),
+        alarms: words::alarms(basis).into_iter().chain(moved).collect(),
+        facts: words::runs(heads).into_iter().chain(words::speed(basis)).chain(noise).collect(),
         sections: Vec::new(),
         reading: Vec::new(),
     }
+}
+
+fn changed(basis: &Basis) -> Section {
+    let lines = words::changed(&basis.changed);
+    Section { title: "What changed from A to B".to_owned(), lines, grids: Vec::new() }
 }
 
 fn regressions(gate: Gate) -> Section {
@@ -162,7 +168,11 @@ fn differences(comparison: &Comparison) -> Vec<String> {
             lines.extend(what.map(|what| format!("{}: {} {what}", question.title, role_name(&cell.stack, cell.role))));
         }
     }
-    if lines.is_empty() { vec!["Nothing does by more than noise.".to_owned()] } else { lines }
+    match (lines.is_empty(), comparison.cells().flat_map(|cell| &cell.lines).any(|line| line.finding.is_judged())) {
+        (false, _) => lines,
+        (true, true) => vec!["Nothing does by more than noise.".to_owned()],
+        (true, false) => vec!["It cannot be told; the verdicts below say why.".to_owned()],
+    }
 }
 
 /// How many cells came to what, figure by figure.

@@ -87,6 +87,23 @@ fn two_searches_are_drawn_with_their_bounds() {
 }
 
 #[test]
+fn the_page_says_what_the_text_says_and_no_name_becomes_markup() {
+    for (sheet, verdict) in [(sheet(8), "dearer"), (sheet_of_searches(), "carries less")] {
+        let page = Format::Html.draw(&sheet);
+        assert!(page.contains(&format!("<td class=\"worse\">{verdict}</td>")), "{page}");
+        for line in sheet.sections.iter().flat_map(|section| &section.lines).chain(&sheet.reading).chain(&sheet.facts) {
+            let first = line.split(['<', '>', '&', '"', '\'']).next().unwrap();
+            assert!(page.contains(first), "`{first}` is not in the page");
+        }
+        let rows: usize = sheet.sections.iter().flat_map(|section| &section.grids).map(|grid| grid.rows.len()).sum();
+        assert_eq!(page.matches("<th scope=\"row\">").count(), rows);
+    }
+    let page = Format::Html.draw(&sheet(8));
+    assert!(page.contains("reports/&#60;after&#62;") && page.contains("&#60;status&#62;"), "{page}");
+    assert!(!page.contains("<after>") && !page.contains("<status>") && !page.contains("<script"));
+}
+
+#[test]
 fn a_terminal_of_120_columns_is_wide_enough() {
     let mut sheet = sheet(8);
     for row in sheet.sections.iter_mut().flat_map(|section| &mut section.grids).flat_map(|grid| &mut grid.rows) {
@@ -105,6 +122,6 @@ fn a_terminal_of_120_columns_is_wide_enough() {
 
 #[test]
 fn formats_are_found_by_name() {
-    assert_eq!(Format::named("md"), Some(Format::Markdown));
+    assert_eq!([Format::named("md"), Format::named("html")], [Some(Format::Markdown), Some(Format::Html)]);
     assert_eq!(Format::named("pdf"), None);
 }

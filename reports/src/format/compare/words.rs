@@ -2,7 +2,7 @@
 
 use super::sheet::{Heads, Tone, counted};
 use crate::{
-    compare::{Basis, Changed, Comparison, Difference, Finding, Line, Missing, Quantity},
+    compare::{Basis, Changed, CommonMove, Comparison, Difference, Finding, Line, Missing, Quantity},
     number,
     places::PLACE_TRIALS_MIN,
     stats,
@@ -22,16 +22,22 @@ pub fn runs(heads: Heads) -> Vec<String> {
 pub fn changed(changed: &Changed) -> Vec<String> {
     let Changed { settings, files, .. } = changed;
     let mut what: Vec<String> =
-        settings.iter().map(|Difference { what, values: [a, b] }| format!("{what} {a} → {b}")).collect();
-    let lists = [("programs", &files.programs), ("files", &files.inputs)];
-    let lists = lists.iter().filter(|(_, paths)| !paths.is_empty());
-    what.extend(lists.map(|(name, paths)| format!("{name} {}", paths.join(", "))));
-    match what.as_slice() {
-        [] => {
-            vec!["Changed from A to B: nothing of what both runs record of source, programs and settings.".to_owned()]
-        }
-        what => vec![format!("Changed from A to B: {}.", what.join("; "))],
+        settings.iter().map(|Difference { what, values: [a, b] }| format!("{what}: {a} → {b}.")).collect();
+    if !files.programs.is_empty() {
+        what.push(format!("Programs: {}.", names(&files.programs)));
     }
+    if !files.inputs.is_empty() {
+        what.push(format!("Files: {}.", files.inputs.join(", ")));
+    }
+    if what.is_empty() {
+        what.push("Nothing of what both runs record of source, programs and settings.".to_owned());
+    }
+    what
+}
+
+/// Of programs, without the folder that they all lie in.
+fn names(paths: &[String]) -> String {
+    paths.iter().map(|path| path.rsplit('/').next().unwrap_or(path)).collect::<Vec<_>>().join(", ")
 }
 
 /// How fast the machine was, where that need not be said in front.
@@ -64,7 +70,7 @@ pub fn alarms(basis: &Basis) -> Vec<String> {
     if !basis.changed.instruments.is_empty() {
         alarms.push(format!(
             "Not the stacks alone changed, but also what measures them: {}.",
-            basis.changed.instruments.join(", ")
+            names(&basis.changed.instruments)
         ));
     }
     if let Some(started) = &basis.one_run {
@@ -73,6 +79,15 @@ pub fn alarms(basis: &Basis) -> Vec<String> {
         ));
     }
     alarms
+}
+
+/// What most stacks did alike, which is rarely their own doing.
+pub fn common_move(comparison: &Comparison) -> Option<String> {
+    let CommonMove { times, cells, stacks } = comparison.common_move()?;
+    Some(format!(
+        "Most stacks moved together: over {cells} cells of {stacks} stacks, the median of B ÷ A of {} is {times:.2}. What          moves so many alike is rather the machine, or what they share, than any one of them.",
+        Quantity::Cpu.words()
+    ))
 }
 
 /// The noise floors of the figures that are shown.
