@@ -64,6 +64,10 @@ report dir="reports/latest" *options:
 pick *options:
     cargo bench-pick "$@"
 
+# hold a run directory against a baseline, cell by cell; --threshold 5% makes a regression an error
+compare *options:
+    cargo bench-compare "$@"
+
 # format the tree
 fmt:
     cargo fmt --all

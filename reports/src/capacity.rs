@@ -170,6 +170,39 @@ impl Search {
         self.trials.iter().filter(counts).filter(move |trial| trial.per_sec == per_sec)
     }
 
+    /// It carries at least this, per second.
+    pub fn carries_least(&self) -> f64 {
+        self.lower_per_sec.unwrap_or_default()
+    }
+
+    /// It carries less than this. A bound that others have set bounds the stack in nothing.
+    pub fn carries_most(&self) -> f64 {
+        let is_own = self.upper_set_by == Some(SetBy::Stack);
+        self.upper_per_sec.filter(|_| is_own).unwrap_or(f64::INFINITY)
+    }
+
+    /// Whether its bounds are certain enough to be held against others.
+    pub fn is_certain(&self) -> bool {
+        match self.ended {
+            Ended::Converged | Ended::MetUpToMost => true,
+            // Where it was not the stack that missed, nothing is known of it.
+            Ended::MissedDownToLeast => self.upper_set_by == Some(SetBy::Stack),
+            Ended::UnderWay | Ended::NotConverged | Ended::Failed => false,
+        }
+    }
+
+    /// How it ended, in words.
+    pub fn ended_word(&self) -> &'static str {
+        match self.ended {
+            Ended::UnderWay => "not finished",
+            Ended::Converged => "converged",
+            Ended::MetUpToMost => "met everywhere",
+            Ended::MissedDownToLeast => "met nowhere",
+            Ended::NotConverged => "did not converge",
+            Ended::Failed => "failed",
+        }
+    }
+
     /// Who set the upper bound: whoever most of the trials that missed it there blame; of as many, the stack last.
     pub fn blamed_for_upper(&self) -> Option<SetBy> {
         let mut blamed: Vec<SetBy> = self.trials_at(self.upper_per_sec?).filter_map(|trial| trial.missed_by).collect();

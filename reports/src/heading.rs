@@ -276,7 +276,8 @@ fn spread(trials: &BTreeSet<usize>) -> Vec<String> {
 /// How places come about where there are too few blocks for a paired comparison, and how often chance alone gives some.
 fn places_by_ranges(trials: &[usize]) -> Option<String> {
     let none = format!("Fewer than {PLACE_TRIALS_MIN} trials give no place (#).");
-    let chance = |trials: &usize| format!("{} % with {trials}", number::percent(stats::chance::ranges_apart(*trials)));
+    let chance =
+        |trials: &usize| format!("{} % with {trials}", number::percent(stats::chance::ranges_apart(*trials, *trials)));
     let chances: Vec<String> = trials.iter().filter(|trials| **trials >= PLACE_TRIALS_MIN).map(chance).collect();
     if chances.is_empty() {
         return (!trials.is_empty()).then_some(none);

@@ -15,7 +15,8 @@
 //!   ([`heading`]).
 //! - [`seconds`]: what each trial's window looked like from inside; [`wrk`]: what the load client printed of it.
 //! - [`wall`]: how much of a run's time was beyond its measuring.
-//! - [`repeat`]: two runs of the same, and whether they say the same.
+//! - [`repeat`]: two runs of the same, and whether they say the same; [`compare`]: two runs of anything, cell by cell;
+//!   [`differing`]: in what two runs differ.
 //! - [`capacity`]: searches for the highest rate that each stack carries within an objective.
 //! - [`page`]: a run as one HTML file.
 //! - [`pick`]: which stacks meet a need, and what the others lack.
@@ -31,6 +32,8 @@ pub mod capacity;
 pub mod card;
 pub mod cells;
 pub mod command;
+pub mod compare;
+pub mod differing;
 pub mod dir;
 pub mod format;
 pub mod heading;

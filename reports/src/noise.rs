@@ -32,11 +32,19 @@ pub fn ordinary(rows: &[Row]) -> Vec<&Row> {
 impl Noise {
     /// Of the figure of a headline. Cells whose verdict forbids to rank that figure say nothing of it.
     pub fn of(run: &Run, headline: Headline) -> Self {
+        Self::by(run, |rows| {
+            let cell = Cell::of(rows, &Default::default()).filter(|cell| headline.ranks(cell.verdict));
+            cell.map(|cell| headline.by_block(&cell).clone()).unwrap_or_default()
+        })
+    }
+
+    /// Of any figure, which is told by block from the trials of a cell; nothing for one that is not sound.
+    pub(crate) fn by(run: &Run, figure: impl Fn(&[&Row]) -> Blocks) -> Self {
         let mut noise = Self::default();
         for (example, question) in twice_measured(&run.rows) {
             let of_cell = |row: &&Row| key(row) == key(example) && Question::of(row) == question;
             let rows: Vec<&Row> = run.rows.iter().filter(of_cell).collect();
-            let [one, other] = [None, Some(SECOND)].map(|twin| figures(&rows, twin, headline));
+            let [one, other] = [None, Some(SECOND)].map(|twin| figures(&rows, twin, &figure));
             match difference(&one, &other) {
                 Some(found) => {
                     noise.floor = Some(noise.floor.map_or(found, |floor| floor.max(found)));
@@ -102,11 +110,10 @@ fn key(row: &Row) -> (&str, &str, &str, Placement) {
     (&row.scenario, &row.stack, &row.store_name, row.placement)
 }
 
-/// What the trials under one of the two names say by block, as far as it may be ranked and has a logarithm.
-fn figures(rows: &[&Row], twin: Option<u8>, headline: Headline) -> Blocks {
+/// What the trials under one of the two names say by block, as far as it has a logarithm.
+fn figures(rows: &[&Row], twin: Option<u8>, figure: impl Fn(&[&Row]) -> Blocks) -> Blocks {
     let of_name: Vec<&Row> = rows.iter().copied().filter(|row| row.twin == twin).collect();
-    let cell = Cell::of(&of_name, &Default::default()).filter(|cell| headline.ranks(cell.verdict));
-    let mut blocks = cell.map(|cell| headline.by_block(&cell).clone()).unwrap_or_default();
+    let mut blocks = figure(&of_name);
     blocks.retain(|_, figure| *figure > 0.0);
     blocks
 }

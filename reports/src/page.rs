@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod capacity;
+pub mod compare;
 mod data;
 mod rows;
 

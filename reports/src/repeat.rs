@@ -18,7 +18,8 @@ use crate::{
 
 mod same;
 
-pub use same::{Changes, Refusal};
+pub use crate::differing::Changes;
+pub use same::Refusal;
 
 /// The share of run-to-run intervals that should contain 1: what each of them covers.
 pub const AIM: f64 = stats::CONFIDENCE;

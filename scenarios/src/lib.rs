@@ -1,7 +1,7 @@
 //! Runs every stack through the same scenarios and tabulates what it found.
 //!
 //! # Layout
-//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`], [`pick`]: the verbs.
+//! - [`run`], [`capacity`], [`check`], [`list`], [`doctor`], [`pick`], [`compare`]: the verbs.
 //! - [`scenario`], [`stack`]: the two file formats that people write; [`choose`] picks of them what a run asks for;
 //!   [`card`]: what is measured of a stack beside them.
 //! - [`setup`]: what every verb that measures begins with.
@@ -22,6 +22,7 @@ pub mod capacity;
 pub mod card;
 pub mod check;
 pub mod choose;
+pub mod compare;
 pub mod conformance;
 pub mod doctor;
 mod environment;

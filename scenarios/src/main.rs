@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use stackbench::{
     capacity::{self, CapacityArgs},
     check::{self, CheckArgs},
+    compare::{self, CompareArgs, Outcome},
     doctor::{self, DoctorArgs},
     guard,
     interrupt::{EXIT_INTERRUPTED, Interrupted},
@@ -25,6 +26,8 @@ use stackbench_reports::{RunDir, format, repeat::Repeat, splice};
 const EXIT_FAILED: u8 = 1;
 /// The command line, a file or the machine is not fit for what was asked. Rows measured before that shows are kept.
 const EXIT_USAGE: u8 = 2;
+/// A stack became worse than `compare --threshold` allows.
+const EXIT_REGRESSED: u8 = 3;
 /// A signal ended the run; what was measured is kept.
 const INTERRUPTED: u8 = EXIT_INTERRUPTED as u8;
 
@@ -69,6 +72,8 @@ enum Verb {
         /// The run directory of the second
         second: PathBuf,
     },
+    /// Hold a run against a baseline, cell by cell: what became faster, slower, or is within noise
+    Compare(CompareArgs),
     /// End what a killed harness left running (started by the harness itself)
     #[command(name = guard::VERB, hide = true)]
     Guard { token: String },
@@ -84,6 +89,10 @@ fn main() -> ExitCode {
         Verb::Report { dir, format, splice } => report(&dir, format.as_deref(), splice.as_deref()).map(|()| 0),
         Verb::Pick(args) => pick::pick(&args).map(|good| if good { 0 } else { EXIT_FAILED }),
         Verb::Repeat { first, second } => repeat(&first, &second).map(|()| 0),
+        Verb::Compare(args) => compare::compare(&args).map(|outcome| match outcome {
+            Outcome::Fine => 0,
+            Outcome::Regressed => EXIT_REGRESSED,
+        }),
         Verb::Guard { token } => {
             guard::main(&token);
             Ok(0)

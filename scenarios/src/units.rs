@@ -1,4 +1,4 @@
-//! Durations as people write them: `10s`, `20ms`, `500us`, `1m`.
+//! Durations and shares as people write them: `10s`, `20ms`, `500us`, `1m`; `5%`, `0.05`.
 
 use std::time::Duration;
 
@@ -18,6 +18,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| {
             format!("`{text}` is not a duration; write a number and a unit, as in \"10s\", \"20ms\" or \"500us\"")
         })
+}
+
+/// Reads a share, in per cent or as a number.
+///
+/// # Errors
+/// A sentence that shows the forms that are understood, when the text is none of them.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.parse(),
+    };
+    share.ok().filter(|share: &f64| share.is_finite()).ok_or_else(|| "write a share, as 5% or 0.05".to_owned())
 }
 
 /// Writes a duration with the unit in which it is a whole number, if there is one.
@@ -60,6 +72,14 @@ mod tests {
     fn a_bare_number_a_negative_and_an_unknown_unit_are_refused() {
         for text in ["10", "-1s", "3 parsecs", "", "100ns"] {
             assert!(parse_duration(text).unwrap_err().contains("is not a duration"), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_in_per_cent_and_as_numbers() {
+        assert_eq!((parse_share("5%"), parse_share("0.05"), parse_share("2.5 %")), (Ok(0.05), Ok(0.05), Ok(0.025)));
+        for text in ["", "%", "five", "nan", "inf%", "5%%"] {
+            assert!(parse_share(text).unwrap_err().contains("as 5% or 0.05"), "{text}");
         }
     }
 

@@ -79,6 +79,11 @@ pub fn report(options: &[OsString]) -> Result<ExitCode> {
     stackbench(["report".into()].iter().chain(options))
 }
 
+/// `bench-compare`.
+pub fn compare(options: &[OsString]) -> Result<ExitCode> {
+    stackbench(["compare".into()].iter().chain(options))
+}
+
 fn measure(scenarios: Vec<OsString>, options: &[OsString]) -> Result<ExitCode> {
     let verb = OsString::from("run");
     stackbench([&verb].into_iter().chain(&scenarios).chain(options))

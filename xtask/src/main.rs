@@ -49,6 +49,7 @@ const VERBS: &[Verb] = &[
     ("bench-doctor", "what about this machine will spoil figures, and how to mend it", bench::doctor),
     ("bench-pick", "which stacks of a run meet a --need, and what the others lack", bench::pick),
     ("bench-report", "make the files of a run directory again, or print one", bench::report),
+    ("bench-compare", "hold a run directory against a baseline, cell by cell", bench::compare),
     ("ownership", "measure what each stack costs to own: crates, cold build, size, upstream", ownership::ownership),
     ("compare-clients", "the self-test's traps on other load generators, as Markdown", clients::compare),
     ("test-all", "get what the tests need, build all, run every test", test::all),

@@ -2,7 +2,7 @@
 
 use stackload::threshold::parse_objective;
 
-use super::{Capacity, Ended, Outcome, Search, SetBy};
+use super::{Capacity, Outcome, Search, SetBy};
 use crate::{
     dir::Run,
     heading, number,
@@ -129,7 +129,9 @@ fn of_question(capacity: &Capacity, run: &Run, scenario: &str, question: &Questi
             .filter(|searched| is_alone || panel.shows_stack(stacks, &searched.search.stack, searched.role));
         let mut shown: Vec<Searched> = shown.collect();
         shown.sort_by(|a, b| {
-            b.lower().total_cmp(&a.lower()).then_with(|| b.carries_most().total_cmp(&a.carries_most()))
+            let (a, b) = (a.search, b.search);
+            let by_lower = b.carries_least().total_cmp(&a.carries_least());
+            by_lower.then_with(|| b.carries_most().total_cmp(&a.carries_most()))
         });
         Table {
             title: title(panel),
@@ -155,32 +157,16 @@ fn searched<'a>(search: &'a Search, run: &Run) -> Searched<'a> {
 }
 
 impl Searched<'_> {
-    /// It carries at least this, per second.
-    fn lower(&self) -> f64 {
-        self.search.lower_per_sec.unwrap_or_default()
-    }
-
-    /// It carries less than this. A bound that others have set bounds the stack in nothing.
-    fn carries_most(&self) -> f64 {
-        let is_own = self.search.upper_set_by == Some(SetBy::Stack);
-        self.search.upper_per_sec.filter(|_| is_own).unwrap_or(f64::INFINITY)
-    }
-
     /// Whether its bounds are certain enough for a place.
     fn is_ranked(&self) -> bool {
-        let is_certain = match self.search.ended {
-            Ended::Converged | Ended::MetUpToMost => true,
-            // Where it was not the stack that missed, nothing is known of it.
-            Ended::MissedDownToLeast => self.search.upper_set_by == Some(SetBy::Stack),
-            Ended::UnderWay | Ended::NotConverged | Ended::Failed => false,
-        };
-        self.role == Role::Stack && is_certain
+        self.role == Role::Stack && self.search.is_certain()
     }
 }
 
 fn line(searched: &Searched, all: &[Searched]) -> Line {
     let Searched { search, role, at_lower, client_share } = searched;
-    let better = all.iter().filter(|other| other.is_ranked() && other.lower() >= searched.carries_most()).count();
+    let better =
+        all.iter().filter(|other| other.is_ranked() && other.search.carries_least() >= search.carries_most()).count();
     let rate = |rate: Option<f64>| rate.map_or_else(|| number::NONE.to_owned(), number::rate);
     let figure = |show: fn(&Cell) -> Figure| at_lower.as_ref().map_or_else(Figure::none, show);
     Line {
@@ -198,14 +184,7 @@ fn line(searched: &Searched, all: &[Searched]) -> Line {
 }
 
 fn ended_words(search: &Search) -> String {
-    let how = match search.ended {
-        Ended::UnderWay => "not finished",
-        Ended::Converged => "converged",
-        Ended::MetUpToMost => "met everywhere",
-        Ended::MissedDownToLeast => "met nowhere",
-        Ended::NotConverged => "did not converge",
-        Ended::Failed => "failed",
-    };
+    let how = search.ended_word();
     let whose = match search.upper_set_by {
         None | Some(SetBy::Stack) => return how.to_owned(),
         Some(SetBy::Client) => "the client's",
@@ -279,7 +258,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        capacity::tests::{capacity, search},
+        capacity::{
+            Ended,
+            tests::{capacity, search},
+        },
         sample,
     };
 

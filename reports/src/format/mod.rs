@@ -9,6 +9,7 @@ mod builds;
 mod capacity;
 pub mod cards;
 mod columns;
+pub mod compare;
 mod curves;
 mod headline;
 mod json;

@@ -1,11 +1,10 @@
 //! Whether two runs are two runs of the same.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::{
+    differing::{self, MACHINE, Told, delays, listed},
     dir::Run,
     number,
-    run::{MachineInfo, RequestMeta, RunMeta, ScenarioMeta},
+    run::{RequestMeta, ScenarioMeta},
     stats,
     table::{self, Part},
 };
@@ -96,63 +95,6 @@ pub(super) fn ensure(first: &Run, second: &Run) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Programs and files that are not the same in both runs, by path. What was measured may differ by them; how much, the
-/// ratios show, so they are named and the runs compared all the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Programs that both runs know and that differ.
-    pub programs: Vec<String>,
-    /// Files of scenarios and stacks that both runs know and that differ.
-    pub inputs: Vec<String>,
-    /// Programs and files that only one of the runs knows.
-    pub one_run_only: Vec<String>,
-}
-
-impl Changes {
-    pub(super) fn of(first: &RunMeta, second: &RunMeta) -> Self {
-        let programs = differing(&first.binaries, &second.binaries);
-        // Older runs did not record their files, which says nothing of them.
-        let are_recorded = !first.inputs.is_empty() && !second.inputs.is_empty();
-        let inputs = if are_recorded { differing(&first.inputs, &second.inputs) } else { Differing::default() };
-        let one_run_only = [programs.one_run_only, inputs.one_run_only].concat();
-        Self { programs: programs.changed, inputs: inputs.changed, one_run_only }
-    }
-}
-
-/// Paths by whose hashes two runs differ.
-#[derive(Default)]
-struct Differing {
-    changed: Vec<String>,
-    one_run_only: Vec<String>,
-}
-
-fn differing(first: &BTreeMap<String, String>, second: &BTreeMap<String, String>) -> Differing {
-    let paths: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
-    let mut differing = Differing::default();
-    for path in paths {
-        match (first.get(path), second.get(path)) {
-            (Some(one), Some(other)) if one == other => {}
-            (Some(_), Some(_)) => differing.changed.push(path.clone()),
-            _ => differing.one_run_only.push(path.clone()),
-        }
-    }
-    differing
-}
-
-/// Something that has to be the same: its name, and what it is, in words.
-type Told<T> = (&'static str, fn(&T) -> String);
-
-/// What tells machines apart, in words and as text. What changes by itself, such as the load, is not of it.
-const MACHINE: [Told<MachineInfo>; 7] = [
-    ("host", |machine| machine.host.clone()),
-    ("processor", |machine| machine.cpu_model.clone()),
-    ("CPUs", |machine| machine.cpus.to_string()),
-    ("physical cores", |machine| machine.physical_cores.to_string()),
-    ("kernel", |machine| machine.kernel.clone()),
-    ("governor", |machine| machine.governor.clone().unwrap_or_else(|| "none".to_owned())),
-    ("net.core.somaxconn", |machine| machine.somaxconn.to_string()),
-];
-
 /// What has to be the same in a scenario. The number of blocks need not.
 const SCENARIO: [Told<ScenarioMeta>; 8] = [
     ("requests", |scenario| listed(scenario.requests.iter().map(request))),
@@ -174,12 +116,7 @@ fn ensure_equal(what: &str, first: &str, second: &str) -> Result<(), Refusal> {
 
 /// Which CPUs each process was bound to. They are those of the placement, the same in every row.
 fn cpus(run: &Run) -> String {
-    let of_row = run.rows.first().map(|row| &row.cpus);
-    let words = of_row
-        .into_iter()
-        .flatten()
-        .map(|(process, cpus)| format!("{process} {}", listed(cpus.iter().map(u32::to_string))));
-    listed(words)
+    run.rows.first().map_or_else(|| "none".to_owned(), differing::cpus)
 }
 
 fn names(scenarios: &[ScenarioMeta]) -> String {
@@ -190,13 +127,4 @@ fn names(scenarios: &[ScenarioMeta]) -> String {
 
 fn request(request: &RequestMeta) -> String {
     format!("{} {}", request.method, request.path)
-}
-
-fn delays(delays: &BTreeMap<String, String>) -> String {
-    listed(delays.iter().map(|(command, delay)| format!("{command} {delay}")))
-}
-
-fn listed(words: impl Iterator<Item = String>) -> String {
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }

@@ -4,11 +4,11 @@ use statrs::distribution::{Binomial, DiscreteCDF as _};
 
 use super::CONFIDENCE;
 
-/// Probability that the ranges of two stacks which do not differ have no value in common, each of so many trials:
-/// 2·n!²/(2n)!. Every order of the 2n values is as likely as any other, and in two of the ways to deal them out one stack
-/// has all the smaller ones.
-pub fn ranges_apart(trials: usize) -> f64 {
-    2.0 * (1..=trials).map(|nth| nth as f64 / (trials + nth) as f64).product::<f64>()
+/// Probability that the ranges of two stacks which do not differ have no value in common, of m and of n trials:
+/// 2·m!·n!/(m + n)!. Every order of the m + n values is as likely as any other, and in two of the ways to deal them out one
+/// stack has all the smaller ones.
+pub fn ranges_apart(one: usize, other: usize) -> f64 {
+    2.0 * (1..=one).map(|nth| nth as f64 / (other + nth) as f64).product::<f64>()
 }
 
 /// How many of so many independent intervals, each covering with [`CONFIDENCE`], hold the truth: the least and the most of
@@ -29,7 +29,12 @@ mod tests {
     fn ranges_are_apart_by_chance_in_a_third_of_all_cases_with_two_trials_and_in_a_tenth_with_three() {
         let known = [(1, 1.0), (2, 1.0 / 3.0), (3, 0.1), (4, 1.0 / 35.0), (5, 1.0 / 126.0)];
         for (trials, expected) in known {
-            assert!((ranges_apart(trials) - expected).abs() < 1e-12, "{trials} trials: {}", ranges_apart(trials));
+            let found = ranges_apart(trials, trials);
+            assert!((found - expected).abs() < 1e-12, "{trials} trials: {found}");
+        }
+        // Of the nine values the two may be the smallest or the largest: 2 of 36 ways.
+        for (one, other) in [(2, 7), (7, 2)] {
+            assert!((ranges_apart(one, other) - 2.0 / 36.0).abs() < 1e-12);
         }
     }
 

@@ -35,13 +35,29 @@ impl LogRatio {
             (*a > 0.0 && *b > 0.0).then(|| (a / b).ln())
         };
         let ratios: Vec<f64> = a.iter().filter_map(log_ratio).collect();
-        if ratios.len() < TRIALS_MIN {
+        Self::of_logs(&ratios)
+    }
+
+    /// Of one stack in one run to it in another, whose blocks have nothing to do with each other: the difference of the
+    /// means of the logarithms, each with a spread of its own (Welch). `None` if either has fewer than [`TRIALS_MIN`]
+    /// figures above 0.
+    pub fn unpaired(of: &Blocks, to: &Blocks) -> Option<Self> {
+        let logs = |blocks: &Blocks| {
+            let above_zero = blocks.values().filter(|figure| **figure > 0.0);
+            Self::of_logs(&above_zero.map(|figure| figure.ln()).collect::<Vec<f64>>())
+        };
+        Some(logs(of)?.minus(&logs(to)?))
+    }
+
+    /// The mean of so many logarithms; `None` if they are fewer than [`TRIALS_MIN`].
+    fn of_logs(logs: &[f64]) -> Option<Self> {
+        if logs.len() < TRIALS_MIN {
             return None;
         }
-        let count = ratios.len() as f64;
-        let mean = ratios.iter().sum::<f64>() / count;
+        let count = logs.len() as f64;
+        let mean = logs.iter().sum::<f64>() / count;
         let freedom = count - 1.0;
-        let variance = ratios.iter().map(|ratio| (ratio - mean).powi(2)).sum::<f64>() / freedom;
+        let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / freedom;
         Some(Self { mean, standard_error: (variance / count).sqrt(), freedom })
     }
 
@@ -146,6 +162,28 @@ mod tests {
         assert_eq!((difference.mean, difference.standard_error), (0.75, 5.0));
         // (9 + 16)² / (81/5 + 256/7)
         assert!((difference.freedom - 11.843_5).abs() < 1e-4, "{}", difference.freedom);
+    }
+
+    #[test]
+    fn trials_of_two_runs_are_compared_as_welch_has_it() {
+        // The same hours of sleep as if of twenty patients: t = 1.8608 at 17.776 degrees of freedom, p = 0.07939, 95 %
+        // from −0.2055 to 3.3655 (R: t.test(extra ~ group, sleep)).
+        let one: [f64; 10] = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
+        let other: [f64; 10] = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
+        let ratio = LogRatio::unpaired(&blocks(&other.map(f64::exp)), &blocks(&one.map(f64::exp))).unwrap();
+        assert!((ratio.mean - 1.58).abs() < 1e-12 && (ratio.freedom - 17.776).abs() < 5e-4, "{ratio:?}");
+        assert!((ratio.mean / ratio.standard_error - 1.8608).abs() < 5e-5);
+        assert!((ratio.p_value() - 0.079_39).abs() < 5e-6, "{}", ratio.p_value());
+        let (low, high) = ratio.interval();
+        assert!((low + 0.205_5).abs() < 5e-5 && (high - 3.365_5).abs() < 5e-5, "{low} {high}");
+    }
+
+    #[test]
+    fn two_runs_of_which_one_has_five_trials_are_not_compared() {
+        let (five, six) = (blocks(&[1.0; 5]), blocks(&[1.0; 6]));
+        assert_eq!(LogRatio::unpaired(&five, &six), None);
+        assert_eq!(LogRatio::unpaired(&six, &five), None);
+        assert!(LogRatio::unpaired(&six, &six).is_some());
     }
 
     #[test]

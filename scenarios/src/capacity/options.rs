@@ -15,6 +15,7 @@ use stackload::{
 use crate::{
     plan,
     setup::{SharedArgs, window},
+    units::parse_share,
 };
 
 /// Where a search begins by default. Every search of every run begins at one rate, so that all try the same ones.
@@ -117,11 +118,7 @@ fn rate(text: &str) -> Result<f64> {
 }
 
 fn precision(text: &str) -> Result<f64> {
-    let share = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
-        None => text.parse(),
-    };
-    let share = share.ok().context("write a share, as 5% or 0.05")?;
+    let share = parse_share(text).map_err(|why| anyhow!(why))?;
     ensure!(
         (PRECISION_MIN..=PRECISION_MAX).contains(&share),
         "it must be between {}% and {}%",

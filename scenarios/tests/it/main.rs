@@ -3,6 +3,7 @@
 mod bad_input;
 mod capacity;
 mod cards;
+mod comparison;
 mod conformance;
 mod disturbed_windows;
 mod doctor;
