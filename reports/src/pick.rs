@@ -59,8 +59,8 @@ pub struct Pick {
 }
 
 impl Pick {
-    /// Asks a run, or the search for capacity that it is. Where the run has steps that offer rates, these are asked and
-    /// nothing else, unless a scenario is named.
+    /// Asks a run, or the search for capacity that it is. Unless a scenario is named, those with steps that offer rates are
+    /// asked where there are any, and of these the ones that play no faults.
     ///
     /// # Errors
     /// When the run has nothing of what is asked; names the flag and what there is.
@@ -71,8 +71,13 @@ impl Pick {
         keep(&mut questions, "--request", asked.request.as_deref(), |question| question.request.clone())?;
         let mode = asked.mode.map(table::mode_word);
         keep(&mut questions, "--mode", mode, |question| table::mode_word(question.mode).to_owned())?;
-        if asked.scenario.is_none() && questions.iter().any(Question::is_open) {
-            questions.retain(Question::is_open);
+        if asked.scenario.is_none() {
+            prefer(&mut questions, Question::is_open);
+            // What such a scenario does while nothing goes wrong is there to be compared with what it does then.
+            let has_faults = |question: &Question| {
+                run.rows.iter().any(|row| row.fault.is_some() && row.scenario == question.scenario)
+            };
+            prefer(&mut questions, |question| !has_faults(question));
         }
         let answers: Vec<Answer> = questions.iter().map(|question| answer(run, searches, &need, question)).collect();
         let reading = reading(run, &need, &questions, &answers);
@@ -82,6 +87,13 @@ impl Pick {
     /// Whether some stack qualifies for every request and mode that was asked.
     pub fn is_answered(&self) -> bool {
         self.answers.iter().all(|answer| !answer.qualifying.is_empty())
+    }
+}
+
+/// Keeps the questions of a kind, where there are any.
+fn prefer<'r>(questions: &mut Vec<Question<'r>>, is_preferred: impl Fn(&Question<'r>) -> bool) {
+    if questions.iter().any(&is_preferred) {
+        questions.retain(is_preferred);
     }
 }
 

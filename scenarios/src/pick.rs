@@ -22,7 +22,7 @@ pub struct PickArgs {
     /// What has to hold, all at one step: 'rate>=20000,p99<20ms,cpu<15us,rss<200MB,upstream=active'
     #[arg(long, value_name = "LIST")]
     pub need: String,
-    /// Ask of this scenario alone [default: all of the run that offer rates, or if none does, all]
+    /// Ask of this scenario alone [default: those of the run that offer rates and play no faults; if there are none, all]
     #[arg(long, value_name = "NAME")]
     pub scenario: Option<String>,
     /// Ask of this request alone

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{need::Quantity, *};
 use crate::{
-    row::{Latency, Offered, Role, Row, Verdict},
+    row::{FaultEffect, Latency, Offered, Role, Row, Verdict},
     run::StepMeta,
     sample,
 };
@@ -275,6 +275,39 @@ fn what_is_asked_can_be_narrowed_and_what_there_is_none_of_is_refused() {
     let told = refused(Asked { request: Some("cache_hit".to_owned()), ..Asked::default() });
     assert!(told.starts_with("--request cache_hit: ") && told.ends_with("it has cache_set"), "{told}");
     assert!(refused(Asked { scenario: Some("x".to_owned()), ..Asked::default() }).contains("--scenario x"));
+}
+
+#[test]
+fn scenarios_with_closed_loops_or_faults_are_asked_where_there_is_nothing_else_or_they_are_named() {
+    let named = |name: &str, trial: Trial| with(trial, |row| row.scenario = name.to_owned());
+    let effect = FaultEffect {
+        from_s: 1.0,
+        to_s: 2.0,
+        lost: 0,
+        unavailable: 0,
+        unexpected: 0,
+        p99_us_before: None,
+        p99_us_during: None,
+        recovered_s: None,
+        watched_s: 1.0,
+        beside: None,
+    };
+    let fault = |trial: Trial| with(trial, |row| row.fault = Some(effect));
+    let faults = || [named("faults", at("tokio", 20e3, 5)), fault(named("faults", at("tokio", 10e3, 900)))];
+    let closed_loops = || named("closed", closed("tokio", 60e3, Verdict::Ok));
+    let [calm, faulty] = faults();
+    let run = run(vec![at("tokio", 20e3, 5), calm, faulty, closed_loops()]);
+    let scenarios = |run: &Run, scenario: Option<&str>| -> Vec<String> {
+        let need = Need::parse("--need", "rate>=20000").unwrap();
+        let asked = Asked { scenario: scenario.map(str::to_owned), ..Asked::default() };
+        Pick::of(run, None, need, &asked).unwrap().answers.into_iter().map(|answer| answer.scenario).collect()
+    };
+    assert_eq!(scenarios(&run, None), ["cache"]);
+    assert_eq!(scenarios(&run, Some("faults")), ["faults"]);
+    assert_eq!(scenarios(&run, Some("closed")), ["closed"]);
+    let [calm, faulty] = faults();
+    let less = self::run(vec![calm, faulty, closed_loops()]);
+    assert_eq!(scenarios(&less, None), ["faults"]);
 }
 
 #[test]
