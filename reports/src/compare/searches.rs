@@ -107,7 +107,7 @@ impl ComparedSearch {
 
     /// `carries less: 9,000–9,400/s → 8,000–8,300/s`.
     pub fn words(&self) -> String {
-        let [a, b] = self.bounds.map(|bounds| bounds_words(bounds));
+        let [a, b] = self.bounds.map(bounds_words);
         format!("{}: {a}/s → {b}/s", self.verdict())
     }
 }

@@ -85,7 +85,8 @@ pub fn alarms(basis: &Basis) -> Vec<String> {
 pub fn common_move(comparison: &Comparison) -> Option<String> {
     let CommonMove { times, cells, stacks } = comparison.common_move()?;
     Some(format!(
-        "Most stacks moved together: over {cells} cells of {stacks} stacks, the median of B ÷ A of {} is {times:.2}. What          moves so many alike is rather the machine, or what they share, than any one of them.",
+        "Most stacks moved together: over {cells} cells of {stacks} stacks, the median of B ÷ A of {} is {times:.2}. What \
+         moves so many alike is rather the machine, or what they share, than any one of them.",
         Quantity::Cpu.words()
     ))
 }
