@@ -11,7 +11,7 @@ use crate::{
     dir::Run,
     heading,
     seconds::Seconds,
-    table::{self, FaultTable},
+    table::{self, FaultTable, PublishedTable},
 };
 
 pub mod capacity;
@@ -125,18 +125,20 @@ fn distinct(words: impl Iterator<Item = String>) -> Vec<String> {
     found
 }
 
-/// A scenario in words, and its tables of what faults did.
+/// A scenario in words, its tables of what faults did, and what is published of the same work.
 struct SectionText {
     title: String,
     facts: Vec<String>,
     analysis: String,
     faults: Vec<FaultTable>,
+    published: Vec<PublishedTable>,
 }
 
 impl SectionText {
     fn of(section: table::Section) -> Self {
         let faults = section.panels.into_iter().flat_map(|panel| panel.faults).collect();
-        Self { title: section.title, facts: section.facts, analysis: section.analysis, faults }
+        let table::Section { title, facts, analysis, published, .. } = section;
+        Self { title, facts, analysis, faults, published }
     }
 }
 
