@@ -76,7 +76,7 @@ fn what_cannot_be_done_is_refused_and_nothing_is_written() {
         (&splice[..], "README.md is as it was: line 2: no line `<!-- /table -->`"),
         (&["--splice", "/no/such.md"], "cannot read /no/such.md"),
         (&["--splice", "a.md", "--format", "md"], "cannot be used with"),
-        (&["--format", "pdf"], "there are: text, md, csv, json, "),
+        (&["--format", "pdf"], "there are: text, md, html, csv, json, "),
         (&["--format", "wrk"], "no trial of this run has a wrk report"),
     ] {
         let (code, stdout, stderr) = report(&run, options);
