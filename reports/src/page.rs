@@ -30,6 +30,7 @@ pub(crate) const TABLES: &str = include_str!("../templates/tables.js");
 pub(crate) const SCRIPT: &str = concat!(
     include_str!("../templates/tables.js"),
     include_str!("../templates/figures.js"),
+    include_str!("../templates/questions.js"),
     include_str!("../templates/report.js")
 );
 /// What Plot stands on: <https://d3js.org>, 7.9.2, ISC.

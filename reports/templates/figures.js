@@ -6,13 +6,16 @@ const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cros
 const DASHES = ["", "6 3", "2 3"];
 
 /** Draws what comes near the window, once. */
-const whenSeen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    whenSeen.unobserve(target);
-    target.draw();
-  }
-}, { rootMargin: "400px" });
+const whenSeen = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      whenSeen.unobserve(target);
+      target.draw();
+    }
+  },
+  { rootMargin: "400px" },
+);
 
 /** Draws again what is there when its width changes. */
 const whenResized = new ResizeObserver((entries) => {
@@ -55,16 +58,18 @@ function figure({ kind, title, caption, stacks, plot, rows }) {
   made.draw = () => {
     made.drawnWidth = made.clientWidth;
     const width = Math.max(260, made.clientWidth);
-    canvas.replaceChildren(Plot.plot({
-      width,
-      style: { background: "none", fontSize: "12px", fontFamily: "inherit" },
-      // Colours and symbols are said as such.
-      color: { type: "identity" },
-      symbol: { type: "identity" },
-      ariaLabel: title,
-      ariaDescription: caption,
-      ...plot(width),
-    }));
+    canvas.replaceChildren(
+      Plot.plot({
+        width,
+        style: { background: "none", fontSize: "12px", fontFamily: "inherit" },
+        // Colours and symbols are said as such.
+        color: { type: "identity" },
+        symbol: { type: "identity" },
+        ariaLabel: title,
+        ariaDescription: caption,
+        ...plot(width),
+      }),
+    );
     canvas.querySelector("svg")?.setAttribute("role", "img");
   };
   whenSeen.observe(made);
@@ -78,14 +83,28 @@ function swatches(stacks) {
   for (const stack of stacks) {
     const item = element("li");
     const style = styles.get(stack);
-    item.append(Plot.plot({
-      width: 26, height: 12, margin: 0, axis: null, x: { domain: [0, 1] }, y: { domain: [0, 1] },
-      style: { background: "none" },
-      marks: [
-        Plot.line([[0, 0.5], [1, 0.5]], { stroke: style.colour, strokeDasharray: style.dash }),
-        Plot.dot([[0.5, 0.5]], { fill: style.colour, symbol: style.symbol, r: 4 }),
-      ],
-    }), stack);
+    item.append(
+      Plot.plot({
+        width: 26,
+        height: 12,
+        margin: 0,
+        axis: null,
+        x: { domain: [0, 1] },
+        y: { domain: [0, 1] },
+        style: { background: "none" },
+        marks: [
+          Plot.line(
+            [
+              [0, 0.5],
+              [1, 0.5],
+            ],
+            { stroke: style.colour, strokeDasharray: style.dash },
+          ),
+          Plot.dot([[0.5, 0.5]], { fill: style.colour, symbol: style.symbol, r: 4 }),
+        ],
+      }),
+      stack,
+    );
     item.querySelector("svg").setAttribute("aria-hidden", "true");
     list.append(item);
   }
@@ -134,13 +153,17 @@ function roundSteps(values) {
 /** A logarithmic scale whose ends and marks are round numbers; with many of them, only powers of ten are named. */
 function logarithmic(label) {
   return {
-    type: "log", label, grid: true,
+    type: "log",
+    label,
+    grid: true,
     over(values) {
       const steps = roundSteps(values);
       const isPower = (step) => Number.isInteger(Math.round(1e6 * Math.log10(step)) / 1e6);
       const { over, ...scale } = this;
       return {
-        ...scale, domain: [steps[0], steps.at(-1)], ticks: steps,
+        ...scale,
+        domain: [steps[0], steps.at(-1)],
+        ticks: steps,
         tickFormat: (step) => (steps.length <= 9 || isPower(step) ? rounded(step) : ""),
       };
     },
@@ -169,10 +192,16 @@ function bars({ kind, title, caption, cells, of, unit, sound, scale = 1, hasPlac
     `${rounded(median)}${hasPlaces && cell.place && isSound ? `  #${cell.place}` : ""}${isSound ? "" : `  (${cell.verdict})`}`;
   const most = Math.max(...points.map(({ high }) => high));
   return figure({
-    kind, title, caption,
+    kind,
+    title,
+    caption,
     rows: points.map((p) => ({
-      stack: p.stack, [unit]: rounded(p.median), low: rounded(p.low), high: rounded(p.high),
-      place: p.cell.place, verdict: p.cell.verdict,
+      stack: p.stack,
+      [unit]: rounded(p.median),
+      low: rounded(p.low),
+      high: rounded(p.high),
+      place: p.cell.place,
+      verdict: p.cell.verdict,
     })),
     plot: (width) => ({
       marginLeft: Math.min(160, 12 + 7 * Math.max(...points.map(({ stack }) => stack.length))),
@@ -182,12 +211,24 @@ function bars({ kind, title, caption, cells, of, unit, sound, scale = 1, hasPlac
       y: { label: null, domain: points.map(({ stack }) => stack) },
       marks: [
         Plot.barX(points, {
-          x: "median", y: "stack", fill: shade, fillOpacity: ({ isSound }) => (isSound ? 1 : 0.5), insetTop: 3, insetBottom: 3,
-          href: ({ cell }) => link(cell), title: (p) => `${p.stack}: ${words(p)} [${rounded(p.low)}–${rounded(p.high)}]`,
+          x: "median",
+          y: "stack",
+          fill: shade,
+          fillOpacity: ({ isSound }) => (isSound ? 1 : 0.5),
+          insetTop: 3,
+          insetBottom: 3,
+          href: ({ cell }) => link(cell),
+          title: (p) => `${p.stack}: ${words(p)} [${rounded(p.low)}–${rounded(p.high)}]`,
         }),
-        Plot.ruleY(points.filter(({ cell }) => cell.trials > 1), {
-          x1: "low", x2: "high", y: "stack", strokeWidth: 2,
-        }),
+        Plot.ruleY(
+          points.filter(({ cell }) => cell.trials > 1),
+          {
+            x1: "low",
+            x2: "high",
+            y: "stack",
+            strokeWidth: 2,
+          },
+        ),
         Plot.text(points, { x: "high", y: "stack", text: words, textAnchor: "start", dx: 6 }),
       ],
     }),
@@ -202,25 +243,47 @@ function curves({ kind, title, caption, points, x, y, extra = [] }) {
   const series = stacks.map((stack) => there.filter((point) => point.stack === stack).sort((a, b) => a.x - b.x));
   const words = (p) => `${p.stack}: ${rounded(p.y)} at ${rounded(p.x)}${p.note ? `; ${p.note}` : ""}`;
   return figure({
-    kind, title, caption, stacks,
+    kind,
+    title,
+    caption,
+    stacks,
     rows: series.flat().map((p) => ({
-      stack: p.stack, [x.label]: rounded(p.x), [y.label]: (p.isBound ? "≥ " : "") + rounded(p.y), verdict: p.verdict,
+      stack: p.stack,
+      [x.label]: rounded(p.x),
+      [y.label]: (p.isBound ? "≥ " : "") + rounded(p.y),
+      verdict: p.verdict,
     })),
     plot: () => ({
-      marginLeft: 56, marginBottom: 40, height: 320,
+      marginLeft: 56,
+      marginBottom: 40,
+      height: 320,
       x: x.over ? x.over(there.map((point) => point.x)) : x,
       y: y.over ? y.over(there.map((point) => point.y)) : y,
       marks: [
         ...extra,
-        ...series.map((line) => Plot.lineY(line, {
-          x: "x", y: "y", stroke: styles.get(line[0].stack).colour, strokeDasharray: styles.get(line[0].stack).dash,
-         
-        })),
-        ...series.filter(([{ dots }]) => dots !== false).map((line) => Plot.dot(line, {
-          x: "x", y: "y", r: 4, symbol: styles.get(line[0].stack).symbol,
-          fill: styles.get(line[0].stack).colour, fillOpacity: (p) => (p.isSound === false || p.isBound ? 0 : 1),
-          stroke: styles.get(line[0].stack).colour, href: (p) => p.href, title: words,
-        })),
+        ...series.map((line) =>
+          Plot.lineY(line, {
+            x: "x",
+            y: "y",
+            stroke: styles.get(line[0].stack).colour,
+            strokeDasharray: styles.get(line[0].stack).dash,
+          }),
+        ),
+        ...series
+          .filter(([{ dots }]) => dots !== false)
+          .map((line) =>
+            Plot.dot(line, {
+              x: "x",
+              y: "y",
+              r: 4,
+              symbol: styles.get(line[0].stack).symbol,
+              fill: styles.get(line[0].stack).colour,
+              fillOpacity: (p) => (p.isSound === false || p.isBound ? 0 : 1),
+              stroke: styles.get(line[0].stack).colour,
+              href: (p) => p.href,
+              title: words,
+            }),
+          ),
         Plot.tip(there, Plot.pointer({ x: "x", y: "y", title: words })),
       ],
     }),

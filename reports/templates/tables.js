@@ -41,6 +41,8 @@ function makeSortable(table) {
 /** Opens what a link within the page leads to. */
 function openTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  target?.querySelectorAll("details").forEach((details) => { details.open = true; });
+  target?.querySelectorAll("details").forEach((details) => {
+    details.open = true;
+  });
   target?.scrollIntoView({ block: "center" });
 }
