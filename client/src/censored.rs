@@ -46,7 +46,7 @@ impl Observed {
             None => decode(&result.histograms.raw).context("histograms.raw")?,
         };
         let unanswered = decode(&result.censored.ages).context("censored.ages")?;
-        Ok(Self { answered, unanswered, unsent: result.censored.unsent })
+        Ok(Self { answered: fitted(&answered), unanswered: fitted(&unanswered), unsent: result.censored.unsent })
     }
 
     /// How many requests it is of, answered or not.
@@ -131,6 +131,18 @@ pub fn decode(text: &str) -> Result<Histogram<u64>> {
     Ok(histogram)
 }
 
+/// The same values without the room for greater ones: the client has room for a day, and a report holds thousands of
+/// distributions at once.
+fn fitted(histogram: &Histogram<u64>) -> Histogram<u64> {
+    /// The least that a histogram may be made for.
+    const HIGH_MIN: u64 = 2;
+    let high = histogram.max().max(HIGH_MIN);
+    let mut fitted = Histogram::new_with_bounds(1, high, histogram.sigfig()).expect("its bounds are in order");
+    fitted.auto(true);
+    merge(&mut fitted, histogram);
+    fitted
+}
+
 fn merge(into: &mut Histogram<u64>, other: &Histogram<u64>) {
     into.add(other).expect("a histogram that resizes itself takes every value of another");
 }
@@ -166,6 +178,20 @@ mod tests {
         let read = decode(&STANDARD.encode(&bytes)).unwrap();
         assert_eq!((read.len(), read.value_at_quantile(0.5)), (5, 1234));
         assert!(decode("not base64!").is_err() && decode("AAAA").is_err());
+    }
+
+    #[test]
+    fn a_distribution_that_takes_less_room_says_the_same() {
+        let mut roomy = Histogram::<u64>::new_with_bounds(1, 86_400_000_000, 3).unwrap();
+        (1..2_000).for_each(|n| roomy.record(n * n).unwrap());
+        let fitted = fitted(&roomy);
+        assert!(fitted.distinct_values() < roomy.distinct_values());
+        let of = |histogram: Histogram<u64>| Observed::new(histogram, Histogram::new(3).unwrap(), 0);
+        let shares = [0.0, 0.25, 0.5, 0.99, 0.9999, 1.0];
+        assert_eq!(of(fitted.clone()).quantiles(&shares), of(roomy).quantiles(&shares));
+        let longer = latencies(&[(3_600_000_000, 1)], &[]);
+        let merged = Observed::merged([&of(fitted), &longer]).unwrap();
+        assert!(merged.quantile(1.0).unwrap().us >= 3_599_000_000.0, "what is longer finds room");
     }
 
     #[test]

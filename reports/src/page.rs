@@ -43,7 +43,7 @@ pub(crate) const PLOT: &str = include_str!("../templates/vendor/plot.min.js");
 pub fn draw(run: &Run, seconds: &Seconds) -> String {
     let parts = table::parts(run);
     let cells = rows::cells(run, &parts);
-    let tables = table::sections(run);
+    let tables = table::sections_of(run, &parts);
     let page = Page {
         title: title(run),
         provenance: heading::provenance(run),

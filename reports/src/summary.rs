@@ -12,6 +12,8 @@ mod fault;
 
 pub use fault::{FaultSummary, Recovery};
 
+/// The percentiles of a cell, as shares.
+const SHARES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
 /// Microseconds of a second.
 const US_PER_S: f64 = 1e6;
 
@@ -171,10 +173,11 @@ impl Cell {
         let read: Vec<&Observed> = answered.iter().filter_map(of_row).collect();
         let observed = Observed::merged(read.iter().copied());
         let is_carried = all_of(good.iter().filter_map(|row| row.offered?.is_carried));
-        let percentile = |q| {
-            let exact = observed.as_ref()?.quantile(q)?;
-            Some(Percentile { is_lower_bound: exact.is_lower_bound || is_carried == Some(false), ..exact })
+        let exact = observed.as_ref().map_or_else(|| vec![None; SHARES.len()], |observed| observed.quantiles(&SHARES));
+        let bounded = |exact: &Option<Percentile>| {
+            exact.map(|exact| Percentile { is_lower_bound: exact.is_lower_bound || is_carried == Some(false), ..exact })
         };
+        let percentiles: Vec<Option<Percentile>> = exact.iter().map(bounded).collect();
         let server_us: fn(&Row) -> Option<f64> = |row| cost(row, &row.server);
         Some(Self {
             stack: decisive.stack.clone(),
@@ -191,10 +194,10 @@ impl Cell {
             lag_us: spread(|row| Some(row.offered?.lag_us_p99 as f64)),
             client_cores: spread(|row| per_second(row, row.client.cpu_s)),
             fault: FaultSummary::of(&good),
-            p50: percentile(0.5),
-            p90: percentile(0.9),
-            p99: percentile(0.99),
-            p999: percentile(0.999),
+            p50: percentiles[0],
+            p90: percentiles[1],
+            p99: percentiles[2],
+            p999: percentiles[3],
             server_us: spread(server_us),
             server_us_by_block: by_block(server_us),
             per_cpu_second: spread(|row| cost(row, &row.server).filter(|us| *us > 0.0).map(|us| US_PER_S / us)),

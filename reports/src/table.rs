@@ -231,7 +231,12 @@ pub struct Note {
 
 /// Every table of a run, in the order of its scenarios and their requests.
 pub fn sections(run: &Run) -> Vec<Section> {
-    parts(run).iter().map(|part| section(run, part)).collect()
+    sections_of(run, &parts(run))
+}
+
+/// The same of a run whose parts are at hand.
+pub(crate) fn sections_of(run: &Run, parts: &[Part]) -> Vec<Section> {
+    parts.iter().map(|part| section(run, part)).collect()
 }
 
 fn section(run: &Run, part: &Part) -> Section {
