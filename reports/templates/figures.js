@@ -235,19 +235,24 @@ function bars({ kind, title, caption, cells, of, unit, sound, scale = 1, hasPlac
   });
 }
 
-/** Curves: a line for each stack over `x`, a point for each cell that has both; a hollow triangle is a lower bound. */
+/**
+ * Curves: a line for each stack over `x`, a point for each cell that has both, hollow where it is a lower bound or must not
+ * be trusted. Where there is no value the line is broken.
+ */
 function curves({ kind, title, caption, points, x, y, extra = [] }) {
-  const there = points.filter((point) => point.x != null && point.y != null && point.y > 0 && point.x > 0);
+  const placed = points.filter((point) => point.x != null && (!x.over || point.x > 0));
+  const hasValue = (point) => point.y != null && (!y.over || point.y > 0);
+  const there = placed.filter(hasValue);
   if (there.length === 0) return null;
   const stacks = [...new Set(there.map(({ stack }) => stack))];
-  const series = stacks.map((stack) => there.filter((point) => point.stack === stack).sort((a, b) => a.x - b.x));
+  const series = stacks.map((stack) => placed.filter((point) => point.stack === stack).sort((a, b) => a.x - b.x));
   const words = (p) => `${p.stack}: ${rounded(p.y)} at ${rounded(p.x)}${p.note ? `; ${p.note}` : ""}`;
   return figure({
     kind,
     title,
     caption,
     stacks,
-    rows: series.flat().map((p) => ({
+    rows: there.map((p) => ({
       stack: p.stack,
       [x.label]: rounded(p.x),
       [y.label]: (p.isBound ? "≥ " : "") + rounded(p.y),
@@ -264,7 +269,7 @@ function curves({ kind, title, caption, points, x, y, extra = [] }) {
         ...series.map((line) =>
           Plot.lineY(line, {
             x: "x",
-            y: "y",
+            y: (point) => (hasValue(point) ? point.y : NaN),
             stroke: styles.get(line[0].stack).colour,
             strokeDasharray: styles.get(line[0].stack).dash,
           }),
@@ -272,7 +277,7 @@ function curves({ kind, title, caption, points, x, y, extra = [] }) {
         ...series
           .filter(([{ dots }]) => dots !== false)
           .map((line) =>
-            Plot.dot(line, {
+            Plot.dot(line.filter(hasValue), {
               x: "x",
               y: "y",
               r: 4,

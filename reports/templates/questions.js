@@ -290,8 +290,9 @@ function inside(cells) {
       ? []
       : [
           Plot.rect(faults, {
-            x1: ({ from_s }) => 1 + from_s,
-            x2: ({ from_s, to_s }) => 1 + Math.max(to_s, from_s + 0.05),
+            // The first second is from 0 to 1, and its point stands at 1.
+            x1: ({ from_s }) => 0.5 + from_s,
+            x2: ({ from_s, to_s }) => 0.5 + Math.max(to_s, from_s + 0.05),
             fill: "var(--bad)",
             fillOpacity: 0.15,
           }),

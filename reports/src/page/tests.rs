@@ -113,6 +113,10 @@ fn faulty() -> Whole {
         Row { step: Some(0), fault: Some(fault), ..sample::row(stack) }
     };
     let mut whole = Whole::of(vec![row("tokio", Some(0.3)), row("thread-pool", None)]);
+    let second = |answers, p99_us| OneSecond { answers, errors: 0, p50_us: p99_us, p99_us };
+    let seconds =
+        vec![second(9_000, Some(900)), second(0, None), second(18_000, Some(90_000)), second(9_000, Some(900))];
+    whole.seconds.insert("raw/0.json", TrialSeconds { latency_from: "due", seconds });
     whole.run.meta.scenarios[0].steps = vec![sample::step("the store is killed")];
     whole
 }
@@ -197,6 +201,13 @@ fn faults_have_their_recoveries_and_are_shaded_in_time() {
     );
     assert_eq!(words, ["0.3 s", "> 2 s"]);
     assert_eq!(marks(&page, "seconds-p99", "g[aria-label=rect] rect"), 1);
+    let dots = "g[aria-label=dot] :is(circle, path)";
+    assert_eq!(marks(&page, "seconds-rate", dots), 8, "a second without answers is one of none");
+    assert_eq!(marks(&page, "seconds-p99", dots), 7, "and has no latency");
+    let lines: Vec<String> = page.value(
+        "[...document.querySelectorAll('figure[data-kind=seconds-p99] > div g[aria-label=line] path')].map((p) => p.getAttribute('d'))",
+    );
+    assert_eq!(lines.iter().filter(|line| line.matches('M').count() == 2).count(), 1, "its line is broken: {lines:?}");
     assert_eq!(page.heard(), [""; 0]);
     page.picture("faulty-1600-dark");
 }

@@ -117,7 +117,7 @@ impl Answer {
             (None, Some(nearest)) if self.untold.is_empty() && self.borderline.is_empty() => {
                 format!("None of {all} {stacks} qualifies; the nearest is {}: {}.", nearest.stack, nearest.lacks())
             }
-            (None, _) => format!("Of {all} {stacks} none is known to qualify."),
+            (None, _) => format!("Of {all} {stacks} none is known to qualify ({}).", of(None)),
         };
         let borderline = match self.borderline.len() {
             0 => String::new(),

@@ -148,7 +148,7 @@ fn a_spread_on_both_sides_of_the_limit_is_borderline() {
     assert!(answer.borderline[0].wavers().starts_with("p99 30.0 ms [5.00–30.0 ms], needs < 20 ms"));
     assert_eq!(
         answer.sentence(),
-        "Of 1 stack none is known to qualify. 1 qualifies in some trials and misses something in others."
+        "Of 1 stack none is known to qualify (cache_set, async). 1 qualifies in some trials and misses something in others."
     );
     assert_eq!(groups(&asked(blocks(&at("tokio", 20e3, 0), &[5, 6, 7]), need)), "q: tokio");
     assert_eq!(groups(&asked(blocks(&at("tokio", 20e3, 0), &[25, 26, 30]), need)), "l: tokio");
