@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     latency::Observed,
     row::{FaultEffect, Latency, Mode, Offered, Role, Row, Verdict},
+    run::StepMeta,
     sample,
     seconds::{OneSecond, TrialSeconds},
 };
@@ -92,6 +93,23 @@ fn offered() -> Whole {
     }
     let mut whole = Whole::of(rows);
     whole.run.meta.scenarios[0].steps = ["5000/s", "10000/s", "20000/s"].map(sample::step).to_vec();
+    whole
+}
+
+/// Two stacks at three steps, which differ in what `change` makes of them.
+fn stepped(change: impl Fn(u32, &mut Row, &mut StepMeta)) -> Whole {
+    let (mut rows, mut steps) = (Vec::new(), Vec::new());
+    for number in 0..3 {
+        let mut step = sample::step(&format!("step {number}"));
+        for stack in ["tokio", "thread-pool"] {
+            let mut row = Row { step: Some(number), ..sample::row(stack) };
+            change(number, &mut row, &mut step);
+            rows.push(row);
+        }
+        steps.push(step);
+    }
+    let mut whole = Whole::of(rows);
+    whole.run.meta.scenarios[0].steps = steps;
     whole
 }
 
@@ -189,6 +207,31 @@ fn curves_have_a_point_for_each_step_and_mark_what_was_not_carried() {
     assert_eq!(rates, ["15,000", "20,000"]);
     assert_eq!(page.heard(), [""; 0]);
     page.picture("offered-1600-light");
+}
+
+#[test]
+fn scenarios_whose_steps_differ_in_other_things_have_curves_over_these() {
+    let connections = stepped(|number, row, step| {
+        row.connections = 10_u32.pow(number);
+        step.connections = row.connections;
+    });
+    let workers = stepped(|number, row, step| {
+        row.workers = 1 + number;
+        step.workers = Some(row.workers);
+    });
+    let delays = stepped(|number, _, step| _ = step.delays.insert("get".to_owned(), format!("{number}ms")));
+    let counts = ["count-rate", "count-cost", "count-memory"];
+    let drawn: [(Whole, &[&str]); 3] =
+        [(connections, &counts), (workers, &counts), (delays, &["step-rate", "step-cost"])];
+    for (whole, kinds) in drawn {
+        let page = Opened::new(&whole.page(), 1600, Scheme::Light);
+        page.draw_all();
+        for kind in kinds {
+            assert_eq!(marks(&page, kind, "g[aria-label=line] path"), 2, "{kind}");
+            assert_eq!(marks(&page, kind, "g[aria-label=dot] :is(circle, path)"), 6, "{kind}");
+        }
+        assert_eq!(page.heard(), [""; 0]);
+    }
 }
 
 #[test]
