@@ -14,9 +14,9 @@ const NEEDS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("redis-benchmark", "redis-tools"),
-    ("wrk", "wrk"),
     // What the pages of reports are tested in.
     ("chromium", "chromium"),
+    ("wrk", "wrk"),
     // The last of the scripts that the load client must run as wrk does.
     ("/usr/share/doc/wrk/examples/scripts/stop.lua", "wrk"),
 ];
